@@ -1,0 +1,48 @@
+# Each target is one plain command or one script in tools/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+.PHONY: demo
+demo: ## The tutorial, end to end: Service -> NLB -> pods, on this machine
+	@tools/demo.sh
+
+.PHONY: up shell down
+up: ## Leave the demo's cluster and emulator running
+	@tools/up.sh up
+shell: ## A shell inside it, with kubectl and the AWS CLI pointed at it
+	@tools/up.sh shell
+down: ## End it
+	@tools/up.sh down
+
+.PHONY: test
+test: ## Everything: lint, unit, integration on a real API server, traffic, docs
+	@tools/test.sh
+
+.PHONY: lint
+lint: ## rustfmt, clippy, cargo deny
+	@tools/lint.sh
+
+.PHONY: unit
+unit: ## The fast tests only
+	@cargo test --workspace --lib --bins
+
+.PHONY: it
+it: ## Integration tests on the real API server and the emulator (FILTER=name runs some)
+	@tools/integration.sh $(FILTER)
+
+.PHONY: bench-nlb
+bench-nlb: ## AWS calls and times of the NLB controller, against the acceptance table
+	@tools/bench-nlb.sh
+
+.PHONY: docs
+docs: ## The book and the API docs
+	@tools/docs.sh
+
+.PHONY: image
+image: ## Static binary in an image FROM scratch (needs Docker)
+	@tools/image.sh

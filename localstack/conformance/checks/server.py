@@ -1,0 +1,127 @@
+"""The server itself: isolation, the wire, the journal, faults (rows SRV-*)."""
+
+import itertools
+
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from session import REGION, Session, refused
+from suite import check, same
+
+
+@check("SRV-ACCOUNTS", "D", "accounts do not see each other")
+def accounts(s):
+    other = Session(s.server, f"{int(s.account) + 500_000:012d}")
+    arn = s.nlb(Name="web")["LoadBalancerArn"]
+    same(other.elbv2.describe_load_balancers()["LoadBalancers"], [], "load balancers of the other account")
+    refused("LoadBalancerNotFound|ValidationError", other.elbv2.describe_load_balancers, LoadBalancerArns=[arn])
+    other.nlb(Name="web")
+    same(len(s.elbv2.describe_load_balancers()["LoadBalancers"]), 1, "load balancers of this account")
+
+
+@check("SRV-REGIONS", "D", "regions of one account do not see each other")
+def regions(s):
+    s.nlb(Name="web")
+    elsewhere = s.server.client("elbv2", s.account, "eu-central-1")
+    same(elsewhere.describe_load_balancers()["LoadBalancers"], [], "load balancers of the other region")
+
+
+@check("SRV-UNKNOWN-ACTION", "D", "an unknown action is InvalidAction and names it")
+def unknown_action(s):
+    for service, version, path in (("elasticloadbalancing", "2015-12-01", "Error"), ("ec2", "2016-11-15", "Errors/Error")):
+        status, _, root = s.raw(service, version, Action="DescribeUnicorns")
+        text = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
+        same((status, text["Code"]), (400, "InvalidAction"), f"{service}, {path}")
+        assert "DescribeUnicorns" in text["Message"], text["Message"]
+
+
+@check("SRV-UNKNOWN-PARAMETER", "D", "an unknown parameter of a known action is refused and named")
+def unknown_parameter(s):
+    for service, version, action, code in (
+        ("elasticloadbalancing", "2015-12-01", "DescribeLoadBalancers", "ValidationError"),
+        ("ec2", "2016-11-15", "DescribeVpcs", "UnknownParameter"),
+    ):
+        status, _, root = s.raw(service, version, Action=action, Unicorn="1")
+        text = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
+        same((status, text["Code"]), (400, code), service)
+        assert "Unicorn" in text["Message"], text["Message"]
+
+
+@check("SRV-MISSING-PARAMETER", "D", "a missing parameter is refused and named")
+def missing_parameter(s):
+    error = refused(
+        "ValidationError", s.elbv2.create_load_balancer, Type="network", Scheme="internal", Subnets=s.subnet_ids("internal")
+    )
+    assert "name" in error["Message"].lower(), error["Message"]
+    error = refused("MissingParameter", s.ec2.delete_tags, Tags=[{"Key": "a"}])
+    assert "esource" in error["Message"], error["Message"]
+
+
+@check("SRV-MALFORMED-ARN", "D", "what is no ARN is ValidationError or not found, never a server error")
+def malformed(s):
+    for arn in ("", "nonsense", "arn:aws:elasticloadbalancing:us-west-2:1:loadbalancer/app/x/0123456789abcdef", "é" * 300):
+        refused("ValidationError|LoadBalancerNotFound", s.elbv2.describe_load_balancer_attributes, LoadBalancerArn=arn)
+
+
+@check("SRV-HEALTH", "S", "/_localstack/health has LocalStack's shape")
+def health(s):
+    got = s.server.admin("GET", "/_localstack/health")
+    same(
+        {name: got["services"].get(name) for name in ("ec2", "elbv2", "sts")},
+        dict.fromkeys(("ec2", "elbv2", "sts"), "running"),
+        "services",
+    )
+    assert got["edition"] and got["version"], got
+
+
+@check("SRV-JOURNAL", "-", "the journal has every call: who, where, what, result")
+def journal(s):
+    entries = s.server.admin("GET", "/_landfall/journal")
+    before = max((entry["sequence"] for entry in entries), default=0)
+    s.nlb(Name="web", Tags=[{"Key": "a", "Value": "b"}])
+    refused("LoadBalancerNotFound", s.elbv2.describe_load_balancers, Names=["gone"])
+    entries = s.server.admin("GET", "/_landfall/journal", since=before + 1)
+    mine = [entry for entry in entries if entry["account"] == s.account]
+    create = next(entry for entry in mine if entry["action"] == "CreateLoadBalancer")
+    same((create["region"], create["service"], create["write"]), (REGION, "elasticloadbalancing", True), "entry")
+    same((create["parameters"]["Name"], create["parameters"]["Tags.member.1.Key"]), ("web", "a"), "parameters")
+    assert "landfall-conformance" in create["user_agent"], create["user_agent"]
+    same(mine[-1]["write"], False, "whether a describe is a write")
+    assert "LoadBalancerNotFound" in str(mine[-1]["result"]), mine[-1]["result"]
+
+
+def codes(call, count, **parameters):
+    got = []
+    for _ in range(count):
+        try:
+            call(**parameters)
+            got.append("ok")
+        except ClientError as error:
+            metadata = error.response["ResponseMetadata"]
+            got.append(f"{error.response['Error']['Code']} {metadata['HTTPStatusCode']}")
+        except ConnectionClosedError:
+            got.append("closed")
+    return got
+
+
+@check("SRV-FAULTS", "D", "throttling and denial have each service's own code and status, for the calls they are meant for")
+def faults(s):
+    with s.fault(action="DescribeLoadBalancers", times=2, fault="throttle"):
+        same(codes(s.elbv2.describe_load_balancers, 3), ["Throttling 400"] * 2 + ["ok"], "ELBv2 throttled twice")
+    with s.fault(action="Describe*", service="ec2", nth=2, fault="throttle"):
+        same(codes(s.ec2.describe_vpcs, 3), ["ok", "RequestLimitExceeded 503", "ok"], "EC2 throttled once")
+    with s.fault(action="DescribeVpcs", fault="denied"):
+        same(codes(s.ec2.describe_vpcs, 1), ["UnauthorizedOperation 403"], "EC2 denied")
+    with s.fault(action="DescribeLoadBalancers", fault="denied"):
+        same(codes(s.elbv2.describe_load_balancers, 1), ["AccessDenied 403"], "ELBv2 denied")
+
+
+@check("SRV-FAULT-LOST", "D", "a lost answer: the effect is there or not as the fault says, and a repeated create finds it (F22)")
+def lost_answers(s):
+    settings = {"Name": "web", "Type": "network", "Scheme": "internal", "Subnets": s.subnet_ids("internal")}
+    existing = itertools.count(0)
+    for fault, outcome in (("drop_before", "closed"), ("drop_after", "closed")):
+        with s.fault(action="CreateLoadBalancer", times=1, fault=fault):
+            same(codes(s.elbv2.create_load_balancer, 1, **settings), [outcome], fault)
+            same(len(s.elbv2.describe_load_balancers()["LoadBalancers"]), next(existing), f"load balancers after {fault}")
+    same(codes(s.elbv2.create_load_balancer, 1, **settings), ["ok"], "once more")
+    same(len(s.elbv2.describe_load_balancers()["LoadBalancers"]), 1, "load balancers")

@@ -1,0 +1,256 @@
+//! Instances and network interfaces.
+//!
+//! Instances come from a [`crate::World`]; by the API they can be looked at, stopped, started and terminated, and their interfaces can be
+//! given secondary addresses, as a CNI plug-in does for pods. Imports `filter`, `show`.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::filter::{Described, Kind, select};
+use super::show;
+use crate::error::ApiError;
+use crate::model::Tags;
+use crate::model::network::{Instance, InstanceState, Interface, InterfaceOwner};
+use crate::service::Call;
+use crate::xml::Xml;
+
+const INSTANCES: Kind = Kind { parameter: "InstanceId", prefix: "i-", missing: "InvalidInstanceID.NotFound" };
+const INTERFACES: Kind = Kind { parameter: "NetworkInterfaceId", prefix: "eni-", missing: "InvalidNetworkInterfaceID.NotFound" };
+
+/// What `DescribeInstances` filters by: the instance with its primary interface.
+struct Listed<'a> {
+    instance: &'a Instance,
+    interface: Option<&'a Interface>,
+    private_name: String,
+}
+
+impl Described for Listed<'_> {
+    const FILTERS: &'static [&'static str] = &[
+        "availability-zone",
+        "instance-id",
+        "instance-state-code",
+        "instance-state-name",
+        "instance.group-id",
+        "network-interface.addresses.private-ip-address",
+        "network-interface.network-interface-id",
+        "private-dns-name",
+        "private-ip-address",
+        "subnet-id",
+        "vpc-id",
+    ];
+
+    fn tags(&self) -> &Tags {
+        &self.instance.tags
+    }
+
+    fn values(&self, filter: &str) -> Vec<String> {
+        let instance = self.instance;
+        let (code, state) = instance.state.code();
+        match filter {
+            "availability-zone" => vec![instance.zone.clone()],
+            "instance-id" => vec![instance.id.clone()],
+            "instance-state-code" => vec![code.to_string()],
+            "instance-state-name" => vec![state.to_owned()],
+            "instance.group-id" => self.interface.map(|interface| interface.security_groups.clone()).unwrap_or_default(),
+            "network-interface.addresses.private-ip-address" => self.interface.map(addresses).unwrap_or_default(),
+            "network-interface.network-interface-id" => vec![instance.interface_id.clone()],
+            "private-dns-name" => vec![self.private_name.clone()],
+            "private-ip-address" => vec![instance.address.to_string()],
+            "subnet-id" => vec![instance.subnet_id.clone()],
+            "vpc-id" => vec![instance.vpc_id.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn addresses(interface: &Interface) -> Vec<String> {
+    std::iter::once(&interface.address).chain(&interface.secondary).map(ToString::to_string).collect()
+}
+
+pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    let state = &*call.state;
+    let network = &state.network;
+    let listed: BTreeMap<String, Listed<'_>> = network
+        .instances
+        .iter()
+        .map(|(id, instance)| {
+            let interface = network.interfaces.get(&instance.interface_id);
+            let private_name = show::private_name(&instance.address.to_string(), &state.place);
+            (id.clone(), Listed { instance, interface, private_name })
+        })
+        .collect();
+    let page = select(call.params, &listed, &INSTANCES)?;
+    out.list("reservationSet", page.items, |xml, listed| {
+        xml.text("reservationId", format!("r-{}", listed.instance.id.trim_start_matches("i-")));
+        xml.text("ownerId", &state.place.account);
+        xml.texts("groupSet", Vec::<String>::new());
+        xml.list("instancesSet", [listed.instance], |xml, instance| show::instance(xml, instance, network, &state.place));
+    });
+    out.optional("nextToken", page.next);
+    Ok(())
+}
+
+pub(super) fn start(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    change(call, out, InstanceState::Running)
+}
+
+pub(super) fn stop(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    change(call, out, InstanceState::Stopped)
+}
+
+pub(super) fn terminate(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    change(call, out, InstanceState::Terminated)
+}
+
+/// Puts instances in another state, at once: the states in between are not emulated.
+fn change(call: &mut Call<'_>, out: &mut Xml, to: InstanceState) -> Result<(), ApiError> {
+    let ids = call.params.texts("InstanceId");
+    for id in &ids {
+        let instance = call.state.network.instances.get(*id).ok_or_else(|| INSTANCES.no(id))?;
+        if instance.state == InstanceState::Terminated && to != InstanceState::Terminated {
+            let message =
+                format!("The instance '{id}' is not in a state from which it can be started or stopped: it is terminated");
+            return Err(ApiError::new("IncorrectInstanceState", message));
+        }
+    }
+    let mut changes = Vec::new();
+    for id in ids {
+        let Some(instance) = call.state.network.instances.get_mut(id) else { continue };
+        let before = std::mem::replace(&mut instance.state, to);
+        changes.push((id, before));
+        if to == InstanceState::Terminated {
+            let interface = instance.interface_id.clone();
+            call.state.network.remove_interface(&interface);
+        }
+    }
+    let groups: Vec<String> = call.state.balancing.target_groups.keys().cloned().collect();
+    for group in groups {
+        call.state.refresh_use(&group, call.now, call.durations);
+    }
+    out.list("instancesSet", changes, |xml, (id, before)| {
+        xml.text("instanceId", id);
+        for (name, state) in [("currentState", to), ("previousState", before)] {
+            let (code, text) = state.code();
+            xml.within(name, |xml| {
+                xml.text("code", code);
+                xml.text("name", text);
+            });
+        }
+    });
+    Ok(())
+}
+
+impl Described for Interface {
+    const FILTERS: &'static [&'static str] = &[
+        "addresses.private-ip-address",
+        "attachment.instance-id",
+        "attachment.status",
+        "availability-zone",
+        "description",
+        "group-id",
+        "interface-type",
+        "network-interface-id",
+        "private-ip-address",
+        "requester-id",
+        "requester-managed",
+        "status",
+        "subnet-id",
+        "vpc-id",
+    ];
+
+    fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    fn values(&self, filter: &str) -> Vec<String> {
+        let managed = self.owner == InterfaceOwner::LoadBalancer;
+        match filter {
+            "addresses.private-ip-address" => addresses(self),
+            "attachment.instance-id" => match &self.owner {
+                InterfaceOwner::Instance(id) => vec![id.clone()],
+                InterfaceOwner::LoadBalancer => Vec::new(),
+            },
+            "attachment.status" => vec!["attached".to_owned()],
+            "availability-zone" => vec![self.zone.clone()],
+            "description" => vec![self.description.clone()],
+            "group-id" => self.security_groups.clone(),
+            "interface-type" => vec![if managed { "network_load_balancer" } else { "interface" }.to_owned()],
+            "network-interface-id" => vec![self.id.clone()],
+            "private-ip-address" => vec![self.address.to_string()],
+            "requester-id" => managed.then(|| "amazon-elb".to_owned()).into_iter().collect(),
+            "requester-managed" => vec![managed.to_string()],
+            "status" => vec!["in-use".to_owned()],
+            "subnet-id" => vec![self.subnet_id.clone()],
+            "vpc-id" => vec![self.vpc_id.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub(super) fn describe_interfaces(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    let state = &*call.state;
+    let page = select(call.params, &state.network.interfaces, &INTERFACES)?;
+    out.list("networkInterfaceSet", page.items, |xml, interface| show::interface(xml, interface, &state.network, &state.place));
+    out.optional("nextToken", page.next);
+    Ok(())
+}
+
+/// The interface of an instance, and the addresses that a call names.
+fn own_interface<'a>(call: &'a Call<'_>) -> Result<(&'a Interface, Vec<Ipv4Addr>), ApiError> {
+    let id = call.params.required("NetworkInterfaceId");
+    let interface = call.state.network.interfaces.get(id).ok_or_else(|| INTERFACES.no(id))?;
+    if interface.owner == InterfaceOwner::LoadBalancer {
+        let message = format!("You do not have permission to access the specified resource: {id} belongs to a load balancer");
+        return Err(ApiError::new("AuthFailure", message));
+    }
+    let mut asked = Vec::new();
+    for text in call.params.texts("PrivateIpAddress") {
+        let malformed = || ApiError::parameter_value(format!("'{text}' is not an IPv4 address (PrivateIpAddress)"));
+        asked.push(text.parse().map_err(|_| malformed())?);
+    }
+    Ok((interface, asked))
+}
+
+pub(super) fn assign_addresses(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    let (interface, asked) = own_interface(call)?;
+    let (id, subnet_id) = (interface.id.clone(), interface.subnet_id.clone());
+    let subnet = call.state.network.subnets.get(&subnet_id);
+    let reassign = call.params.truth("AllowReassignment") == Some(true);
+    for address in &asked {
+        let holder = call.state.network.interfaces.values().find(|other| other.secondary.contains(address));
+        let movable = reassign && holder.is_some_and(|holder| holder.subnet_id == subnet_id);
+        if !movable && !interface.secondary.contains(address) && !subnet.is_some_and(|subnet| subnet.is_free(*address)) {
+            let message = format!("The address {address} is in use, reserved or not in the range of subnet {subnet_id}");
+            return Err(ApiError::parameter_value(message));
+        }
+    }
+    for other in call.state.network.interfaces.values_mut() {
+        other.secondary.retain(|address| !asked.contains(address));
+    }
+    if let Some(subnet) = call.state.network.subnets.get_mut(&subnet_id) {
+        subnet.taken.extend(&asked);
+    }
+    if let Some(interface) = call.state.network.interfaces.get_mut(&id) {
+        interface.secondary.extend(&asked);
+    }
+    out.text("networkInterfaceId", &id);
+    out.list("assignedPrivateIpAddressesSet", &asked, |xml, address| xml.text("privateIpAddress", address));
+    out.text("return", true);
+    Ok(())
+}
+
+pub(super) fn unassign_addresses(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    let (interface, asked) = own_interface(call)?;
+    let (id, subnet_id) = (interface.id.clone(), interface.subnet_id.clone());
+    if let Some(address) = asked.iter().find(|address| !interface.secondary.contains(address)) {
+        return Err(ApiError::parameter_value(format!("{address} is not a secondary address of {id}")));
+    }
+    if let Some(interface) = call.state.network.interfaces.get_mut(&id) {
+        interface.secondary.retain(|address| !asked.contains(address));
+    }
+    if let Some(subnet) = call.state.network.subnets.get_mut(&subnet_id) {
+        subnet.taken.retain(|address| !asked.contains(address));
+    }
+    out.text("return", true);
+    Ok(())
+}

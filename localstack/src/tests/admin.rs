@@ -1,0 +1,61 @@
+//! The emulator's own endpoints.
+
+use serde_json::json;
+
+use crate::tests::client::Client;
+use crate::{Durations, Emulator, Options, World, WorldOptions};
+
+#[tokio::test]
+async fn everything_in_process_can_be_had_over_http() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    let client = Client::new(&emulator);
+    let (status, health) = client.admin("GET", "/_localstack/health", "").await;
+    assert_eq!((status, &health["services"]["elbv2"]), (200, &json!("running")));
+
+    let world = serde_json::to_string(&World::three_zones(WorldOptions::default())).unwrap();
+    let (status, seeded) = client.admin("POST", "/_landfall/seed?account=111122223333&region=us-west-2", &world).await;
+    assert_eq!(status, 200);
+    let same = emulator.region("111122223333", "us-west-2").seed(&World::three_zones(WorldOptions::default()));
+    assert_eq!(seeded["vpc_id"], json!(same.vpc_id));
+    let (_, state) = client.admin("GET", "/_landfall/state?account=111122223333&region=us-west-2", "").await;
+    assert_eq!(state["interfaces"].as_array().unwrap().len(), 3);
+
+    let before = emulator.clock().now();
+    let (_, clock) = client.admin("POST", "/_landfall/clock", r#"{"advance_seconds": 3600}"#).await;
+    assert_eq!(clock["ahead_seconds"], json!(3600.0));
+    assert!(emulator.clock().now().duration_since(before).as_secs() >= 3600);
+
+    let (_, durations) = client.admin("PUT", "/_landfall/durations", r#"{"provisioning": 5}"#).await;
+    assert_eq!(durations["provisioning"], json!(5.0));
+    assert_eq!(emulator.durations(), Durations { provisioning: std::time::Duration::from_secs(5), ..Durations::instant() });
+
+    let (_, added) = client.admin("POST", "/_landfall/faults", r#"{"action": "DescribeVpcs", "fault": "throttle"}"#).await;
+    assert_eq!(client.call("ec2", "x", "Action=DescribeVpcs").await.unwrap().status, 503);
+    let (_, left) = client.admin("DELETE", &format!("/_landfall/faults?id={}", added["id"]), "").await;
+    assert_eq!(left, json!([]));
+    assert_eq!(client.call("ec2", "x", "Action=DescribeVpcs").await.unwrap().status, 200);
+
+    let (_, journal) = client.admin("GET", "/_landfall/journal?since=2", "").await;
+    assert_eq!((journal.as_array().unwrap().len(), &journal[0]["result"]["outcome"]), (1, &json!("ok")));
+    client.admin("DELETE", "/_landfall/journal", "").await;
+    assert!(emulator.journal().entries().is_empty());
+}
+
+#[tokio::test]
+async fn wrong_calls_are_told_what_is_wrong() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    let client = Client::new(&emulator);
+    for (method, path, body, status, word) in [
+        ("GET", "/_landfall/jurnal", "", 404, "/_landfall/journal"),
+        ("POST", "/_landfall/state", "", 405, "GET"),
+        ("POST", "/_landfall/clock", r#"{"advance": 1}"#, 400, "advance_seconds"),
+        ("POST", "/_landfall/clock", r#"{"advance_seconds": -1}"#, 400, "advance_seconds"),
+        ("GET", "/_landfall/journal?since=x", "", 400, "since"),
+        ("POST", "/_landfall/faults", r#"{"fault": "thrtle"}"#, 400, "throttle"),
+        ("POST", "/_landfall/seed", r#"{"name": "x", "cidrs": []}"#, 400, "cidrs"),
+    ] {
+        let (got, answer) = client.admin(method, path, body).await;
+        let error = answer["error"].as_str().unwrap();
+        assert!(got == status && error.contains(word), "{method} {path}: {got} {error}");
+    }
+}

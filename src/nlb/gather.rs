@@ -1,0 +1,175 @@
+//! Object stores + AWS network facts → [`Inputs`]. Facts are read once and kept until the next sweep.
+//!
+//! May import `aws`, `build` (what it needs looked up), `model`, kube's stores. Neighbour: `build.rs` takes the result.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::OnceCell;
+
+use crate::aws::types::{InstanceId, SecurityGroup, Subnet, SubnetId, VpcId};
+use crate::aws::{Aws, AwsError, SecurityGroupFilter};
+use crate::nlb::build;
+use crate::nlb::model::{Inputs, NetworkFacts, Placement, Policy, ServiceKey};
+
+/// Label by which an EndpointSlice names its Service (Kubernetes API, discovery/v1).
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The cluster's objects, as the watches hold them.
+#[derive(Clone)]
+pub struct Cluster {
+    /// All Services in the watched namespaces.
+    pub services: Store<Service>,
+    /// Their endpoint slices.
+    pub endpoint_slices: Store<EndpointSlice>,
+    /// All nodes.
+    pub nodes: Store<Node>,
+}
+
+impl Cluster {
+    /// One Service.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<Arc<Service>> {
+        self.services.get(&ObjectRef::new(&key.name).within(&key.namespace))
+    }
+
+    /// Instance ids of all nodes that have one.
+    #[must_use]
+    pub fn instances(&self) -> BTreeSet<InstanceId> {
+        self.nodes.state().iter().filter_map(|node| build::instance_of(node)).collect()
+    }
+
+    fn slices_of(&self, key: &ServiceKey) -> Vec<Arc<EndpointSlice>> {
+        self.endpoint_slices.state().into_iter().filter(|slice| service_of(slice).as_ref() == Some(key)).collect()
+    }
+}
+
+/// The Service that an endpoint slice belongs to.
+#[must_use]
+pub fn service_of(slice: &EndpointSlice) -> Option<ServiceKey> {
+    Some(ServiceKey {
+        namespace: slice.metadata.namespace.clone()?,
+        name: slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?.clone(),
+    })
+}
+
+/// Facts of one sweep period. Each is read by the first who needs it while the others wait for that one call.
+#[derive(Default)]
+struct Facts {
+    subnets: OnceCell<Vec<Subnet>>,
+    public_subnets: OnceCell<BTreeSet<SubnetId>>,
+    vpc_cidrs: OnceCell<Vec<ipnet::Ipv4Net>>,
+    /// Groups that annotations name; `None` for a name that nothing bears.
+    groups: Mutex<BTreeMap<String, Vec<SecurityGroup>>>,
+}
+
+/// Makes [`Inputs`].
+#[derive(Clone)]
+pub struct Gatherer {
+    /// The stores.
+    pub cluster: Cluster,
+    aws: Aws,
+    vpc: VpcId,
+    policy: Arc<Policy>,
+    facts: Arc<Mutex<Arc<Facts>>>,
+}
+
+impl Gatherer {
+    /// A gatherer that has read nothing yet.
+    #[must_use]
+    pub fn new(cluster: Cluster, aws: Aws, vpc: VpcId, policy: Arc<Policy>) -> Self {
+        Self { cluster, aws, vpc, policy, facts: Arc::default() }
+    }
+
+    /// The VPC.
+    #[must_use]
+    pub fn vpc(&self) -> &VpcId {
+        &self.vpc
+    }
+
+    /// The operator's settings.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Zones of the VPC's subnets, as far as they were read.
+    #[must_use]
+    pub fn zones(&self) -> BTreeMap<SubnetId, String> {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        facts.subnets.get().into_iter().flatten().map(|subnet| (subnet.id.clone(), subnet.zone.clone())).collect()
+    }
+
+    /// Reads the facts anew when they are needed next.
+    pub fn forget_facts(&self) {
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// Everything that `build` needs for one Service.
+    ///
+    /// # Errors
+    /// The first read that failed.
+    pub async fn gather(
+        &self,
+        key: &ServiceKey,
+        service: Arc<Service>,
+        placement: Option<Placement>
+    ) -> Result<Inputs, AwsError> {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lookups = build::lookups(&service, &self.policy);
+        let subnets = facts.subnets.get_or_try_init(async || self.aws.subnets(&self.vpc).await).await?.clone();
+        let public_subnets = if build::reachability_needed(&subnets) {
+            let read = async || self.aws.public_subnets(&self.vpc, &subnets).await;
+            Some(facts.public_subnets.get_or_try_init(read).await?.clone())
+        } else {
+            None
+        };
+        let vpc_cidrs = if lookups.vpc_cidrs {
+            let read = async || self.aws.vpc_cidrs(&self.vpc).await;
+            facts.vpc_cidrs.get_or_try_init(read).await?.clone()
+        } else {
+            Vec::new()
+        };
+        let security_groups = self.named_groups(&facts, &lookups.security_groups).await?;
+        Ok(Inputs {
+            service,
+            nodes: self.cluster.nodes.state(),
+            endpoint_slices: self.cluster.slices_of(key),
+            network: Arc::new(NetworkFacts { vpc: Some(self.vpc.clone()), vpc_cidrs, subnets, public_subnets, security_groups }),
+            placement,
+            policy: self.policy.clone(),
+        })
+    }
+
+    /// Security groups by id or by tag `Name`.
+    async fn named_groups(
+        &self,
+        facts: &Facts,
+        wanted: &BTreeSet<String>
+    ) -> Result<Vec<SecurityGroup>, AwsError> {
+        let unknown: BTreeSet<&String> = {
+            let known = facts.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.iter().filter(|name| !known.contains_key(*name)).collect()
+        };
+        let (ids, names): (BTreeSet<&String>, BTreeSet<&String>) = unknown.iter().partition(|name| name.starts_with("sg-"));
+        let mut found = Vec::new();
+        if !ids.is_empty() {
+            let ids = SecurityGroupFilter::Ids(ids.iter().map(|id| id.as_str().into()).collect());
+            found.extend(self.aws.security_groups(&ids).await?);
+        }
+        if !names.is_empty() {
+            let names =
+                SecurityGroupFilter::NameTags { vpc: self.vpc.clone(), names: names.iter().map(ToString::to_string).collect() };
+            found.extend(self.aws.security_groups(&names).await?);
+        }
+        let mut known = facts.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in unknown {
+            let named = |group: &&SecurityGroup| group.id.as_str() == name || group.tags.get("Name") == Some(name);
+            known.insert(name.clone(), found.iter().filter(named).cloned().collect());
+        }
+        Ok(wanted.iter().filter_map(|name| known.get(name)).flatten().cloned().collect())
+    }
+}

@@ -1,0 +1,557 @@
+//! The one inventory of what AWS holds of this cluster: filled by batched listings, kept current by the answers to our own
+//! writes. A cache, never the truth: whatever surprises marks it stale and the next observer refreshes it.
+//!
+//! No AWS call is made here and no lock is held over one; `observe.rs` reads, `apply.rs` records.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::aws::types::{
+    Attributes, Instance, InstanceId, Listener, LoadBalancer, LoadBalancerArn, LoadBalancerState, Rule, SecurityGroup,
+    SecurityGroupId, Tags, TargetGroup, TargetHealth, TargetState, Targets,
+};
+use crate::clock;
+use crate::nlb::build::tags;
+use crate::nlb::model::{Action, Observed, ObservedLoadBalancer, ObservedSecurityGroup, ObservedShared, ObservedTargetGroup, ServiceKey};
+
+/// AWS's listings lag behind its writes: what we made this recently is not given up because a listing lacks it
+/// (`InvalidGroup.NotFound` and the like for fresh ids were seen for up to 20 s).
+const LISTING_LAG: Duration = Duration::from_secs(30);
+
+/// A load balancer of ours.
+#[derive(Clone, Debug)]
+pub(super) struct LoadBalancerEntry {
+    pub(super) load_balancer: LoadBalancer,
+    pub(super) tags: Tags,
+    /// `None`: not read since the listing.
+    pub(super) listeners: Option<BTreeMap<u16, Listener>>,
+    pub(super) attributes: Option<Attributes>,
+    stamp: Stamp,
+}
+
+/// A target group of ours.
+#[derive(Clone, Debug)]
+pub(super) struct TargetGroupEntry {
+    pub(super) target_group: TargetGroup,
+    pub(super) tags: Tags,
+    /// `None`: not read since the listing.
+    pub(super) targets: Option<Targets>,
+    pub(super) attributes: Option<Attributes>,
+    stamp: Stamp,
+}
+
+#[derive(Clone, Debug)]
+struct SecurityGroupEntry {
+    group: SecurityGroup,
+    stamp: Stamp,
+}
+
+/// When an entry was last changed by a write of ours, in the inventory's own count, and when we made it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stamp {
+    changed: u64,
+    created: Option<Instant>,
+}
+
+impl Stamp {
+    fn keeps(self, listing_began: u64) -> bool {
+        self.changed > listing_began || self.created.is_some_and(|at| clock::now().duration_since(at) < LISTING_LAG)
+    }
+}
+
+/// One listing of the account, as `observe.rs` read it.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// [`Inventory::begin_listing`] when it began.
+    pub(super) began: u64,
+    pub(super) load_balancers: Vec<(LoadBalancer, Tags)>,
+    pub(super) target_groups: Vec<(TargetGroup, Tags)>,
+    pub(super) security_groups: Vec<SecurityGroup>,
+    pub(super) node_groups: Vec<SecurityGroup>,
+    /// Listeners and targets, when the listing went that deep (a sweep).
+    pub(super) listeners: BTreeMap<LoadBalancerArn, BTreeMap<u16, Listener>>,
+    pub(super) targets: BTreeMap<String, Targets>,
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct Inventory {
+    cluster_name: String,
+    /// Writes recorded so far.
+    count: u64,
+    filled: bool,
+    /// Count at which somebody was surprised: a listing that began later settles it.
+    dirty_since: Option<u64>,
+    load_balancers: BTreeMap<String, LoadBalancerEntry>,
+    target_groups: BTreeMap<String, TargetGroupEntry>,
+    security_groups: BTreeMap<SecurityGroupId, SecurityGroupEntry>,
+    node_groups: BTreeMap<SecurityGroupId, SecurityGroupEntry>,
+    instances: BTreeMap<InstanceId, Instance>,
+    /// Names and ids deleted, with the count: an older listing must not bring them back.
+    deleted: BTreeMap<String, u64>,
+}
+
+impl Inventory {
+    /// An inventory that knows nothing yet.
+    #[must_use]
+    pub fn new(cluster_name: String) -> Self {
+        Self {
+            cluster_name,
+            count: 0,
+            filled: false,
+            dirty_since: None,
+            load_balancers: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
+            security_groups: BTreeMap::new(),
+            node_groups: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a listing is due before anybody may rely on the content.
+    pub(super) fn needs_listing(&self) -> bool {
+        !self.filled || self.dirty_since.is_some()
+    }
+
+    /// Something was not as remembered, or a write's fate is unknown.
+    pub fn mark_dirty(&mut self) {
+        self.count += 1;
+        self.dirty_since = Some(self.count);
+    }
+
+    /// To be noted in a [`Listing`] before its first call is sent.
+    pub(super) fn begin_listing(&self) -> u64 {
+        self.count
+    }
+
+    /// Takes a listing in. What we wrote after it began stays as written.
+    pub(super) fn take(&mut self, listing: Listing) {
+        let began = listing.began;
+        let deleted = std::mem::take(&mut self.deleted);
+        let gone = |name: &str| deleted.get(name).is_some_and(|&at| at > began);
+
+        let mut old = std::mem::take(&mut self.load_balancers);
+        old.retain(|_, entry| entry.stamp.keeps(began));
+        for (load_balancer, tags) in listing.load_balancers {
+            let name = load_balancer.name.clone();
+            if gone(&name) || old.get(&name).is_some_and(|entry| entry.stamp.changed > began) {
+                continue;
+            }
+            let listeners = listing.listeners.get(&load_balancer.arn).cloned();
+            old.insert(name, LoadBalancerEntry { load_balancer, tags, listeners, attributes: None, stamp: Stamp::default() });
+        }
+        self.load_balancers = old;
+
+        let mut old = std::mem::take(&mut self.target_groups);
+        old.retain(|_, entry| entry.stamp.keeps(began));
+        let mut targets = listing.targets;
+        for (target_group, tags) in listing.target_groups {
+            let name = target_group.name.clone();
+            if gone(&name) || old.get(&name).is_some_and(|entry| entry.stamp.changed > began) {
+                continue;
+            }
+            let targets = targets.remove(&name);
+            old.insert(name, TargetGroupEntry { target_group, tags, targets, attributes: None, stamp: Stamp::default() });
+        }
+        self.target_groups = old;
+
+        for (mine, listed) in
+            [(&mut self.security_groups, listing.security_groups), (&mut self.node_groups, listing.node_groups)]
+        {
+            mine.retain(|_, entry| entry.stamp.keeps(began));
+            for group in listed {
+                if gone(group.id.as_str()) || mine.get(&group.id).is_some_and(|entry| entry.stamp.changed > began) {
+                    continue;
+                }
+                mine.insert(group.id.clone(), SecurityGroupEntry { group, stamp: Stamp::default() });
+            }
+        }
+
+        self.deleted = deleted.into_iter().filter(|&(_, at)| at > began).collect();
+        self.filled = true;
+        if self.dirty_since.is_some_and(|since| since <= began) {
+            self.dirty_since = None;
+        }
+    }
+
+    /// The objects of one Service.
+    #[must_use]
+    pub(super) fn observed(&self, key: &ServiceKey, published_host_name: Option<String>) -> Observed {
+        let owned = |tags: &Tags| tags::owner(tags, &self.cluster_name).as_ref() == Some(key);
+        Observed {
+            load_balancers: self
+                .load_balancers
+                .iter()
+                .filter(|(_, entry)| owned(&entry.tags))
+                .map(|(name, entry)| {
+                    let observed = ObservedLoadBalancer {
+                        load_balancer: entry.load_balancer.clone(),
+                        tags: entry.tags.clone(),
+                        listeners: entry.listeners.clone().unwrap_or_default(),
+                        attributes: entry.attributes.clone(),
+                    };
+                    (name.clone(), observed)
+                })
+                .collect(),
+            target_groups: self
+                .target_groups
+                .iter()
+                .filter(|(_, entry)| owned(&entry.tags))
+                .map(|(name, entry)| {
+                    let observed = ObservedTargetGroup {
+                        target_group: entry.target_group.clone(),
+                        tags: entry.tags.clone(),
+                        targets: entry.targets.clone().unwrap_or_default(),
+                        attributes: entry.attributes.clone(),
+                    };
+                    (name.clone(), observed)
+                })
+                .collect(),
+            security_groups: self
+                .security_groups
+                .values()
+                .filter(|entry| owned(&entry.group.tags))
+                .map(|entry| (entry.group.name.clone(), ObservedSecurityGroup { group: entry.group.clone() }))
+                .collect(),
+            backend_group: self.backend().map(|group| group.id.clone()),
+            published_host_name,
+            zones: BTreeMap::new(),
+        }
+    }
+
+    #[must_use]
+    pub(super) fn observed_shared(&self) -> ObservedShared {
+        ObservedShared {
+            backend: self.backend().cloned(),
+            node_groups: self.node_groups.iter().map(|(id, entry)| (id.clone(), entry.group.clone())).collect(),
+        }
+    }
+
+    /// The shared parts, as they are known now.
+    #[must_use]
+    pub fn shared(&self) -> ObservedShared {
+        self.observed_shared()
+    }
+
+    /// Whether the backend group is not there (yet).
+    #[must_use]
+    pub fn backend_is_missing(&self) -> bool {
+        self.backend().is_none()
+    }
+
+    /// Whether anything here bears the Service's tags.
+    #[must_use]
+    pub fn owns_something(&self, key: &ServiceKey) -> bool {
+        !self.observed(key, None).is_empty()
+    }
+
+    /// Instances that were looked up.
+    pub fn known_instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    fn backend(&self) -> Option<&SecurityGroup> {
+        self.security_groups
+            .values()
+            .map(|entry| &entry.group)
+            .find(|group| tags::is_backend(&group.tags, &self.cluster_name))
+    }
+
+    /// Whether some load balancer of ours is in this group.
+    #[must_use]
+    pub(super) fn uses_group(&self, id: &SecurityGroupId) -> bool {
+        self.load_balancers.values().any(|entry| entry.load_balancer.security_groups.contains(id))
+    }
+
+    /// Services that own something here.
+    #[must_use]
+    pub fn owners(&self) -> BTreeSet<ServiceKey> {
+        let tags = self
+            .load_balancers
+            .values()
+            .map(|entry| &entry.tags)
+            .chain(self.target_groups.values().map(|entry| &entry.tags))
+            .chain(self.security_groups.values().map(|entry| &entry.group.tags));
+        tags.filter_map(|tags| tags::owner(tags, &self.cluster_name)).collect()
+    }
+
+    /// Load balancers and target groups of a Service whose listeners or targets were not read yet.
+    pub(super) fn unread(&self, key: &ServiceKey) -> (Vec<LoadBalancer>, Vec<TargetGroup>) {
+        let owned = |tags: &Tags| tags::owner(tags, &self.cluster_name).as_ref() == Some(key);
+        (
+            self.load_balancers
+                .values()
+                .filter(|entry| entry.listeners.is_none() && owned(&entry.tags))
+                .map(|entry| entry.load_balancer.clone())
+                .collect(),
+            self.target_groups
+                .values()
+                .filter(|entry| entry.targets.is_none() && owned(&entry.tags))
+                .map(|entry| entry.target_group.clone())
+                .collect(),
+        )
+    }
+
+    pub(super) fn load_balancer(&self, name: &str) -> Option<&LoadBalancerEntry> {
+        self.load_balancers.get(name)
+    }
+
+    pub(super) fn target_group(&self, name: &str) -> Option<&TargetGroupEntry> {
+        self.target_groups.get(name)
+    }
+
+    /// Load balancers that AWS is still provisioning, with their owners.
+    #[must_use]
+    pub fn provisioning(&self) -> Vec<(LoadBalancerArn, ServiceKey)> {
+        self.load_balancers
+            .values()
+            .filter(|entry| entry.load_balancer.state == LoadBalancerState::Provisioning)
+            .filter_map(|entry| Some((entry.load_balancer.arn.clone(), tags::owner(&entry.tags, &self.cluster_name)?)))
+            .collect()
+    }
+
+    /// Numbers of load balancers and target groups, for the metrics.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.load_balancers.len(), self.target_groups.len())
+    }
+
+    // ---- what reads bring in ----
+
+    pub(super) fn set_listeners(&mut self, name: &str, began: u64, listeners: Vec<Listener>) {
+        if let Some(entry) = self.load_balancers.get_mut(name).filter(|entry| entry.stamp.changed <= began || entry.listeners.is_none()) {
+            entry.listeners = Some(listeners.into_iter().map(|listener| (listener.port, listener)).collect());
+        }
+    }
+
+    pub(super) fn set_targets(&mut self, name: &str, began: u64, targets: Targets) {
+        if let Some(entry) = self.target_groups.get_mut(name).filter(|entry| entry.stamp.changed <= began || entry.targets.is_none()) {
+            entry.targets = Some(targets);
+        }
+    }
+
+    pub(super) fn set_attributes(&mut self, name: &str, attributes: Attributes) {
+        if let Some(entry) = self.load_balancers.get_mut(name) {
+            entry.attributes = Some(attributes);
+        } else if let Some(entry) = self.target_groups.get_mut(name) {
+            entry.attributes = Some(attributes);
+        }
+    }
+
+    /// Takes in freshly described load balancers (`asked`: those that were asked for; the ones not answered are gone).
+    /// Returns the owners of those that changed.
+    pub fn set_states(&mut self, asked: &[LoadBalancerArn], answered: Vec<LoadBalancer>) -> BTreeSet<ServiceKey> {
+        let mut changed = BTreeSet::new();
+        let answered: BTreeMap<_, _> = answered.into_iter().map(|lb| (lb.arn.clone(), lb)).collect();
+        for arn in asked {
+            let Some(entry) = self.load_balancers.values_mut().find(|entry| entry.load_balancer.arn == *arn) else { continue };
+            let owner = tags::owner(&entry.tags, &self.cluster_name);
+            let differs = match answered.get(arn) {
+                Some(load_balancer) if entry.load_balancer == *load_balancer => false,
+                Some(load_balancer) => {
+                    entry.load_balancer = load_balancer.clone();
+                    true
+                }
+                None => !entry.stamp.keeps(self.count),
+            };
+            if differs && let Some(key) = owner {
+                changed.insert(key);
+            }
+            if differs && !answered.contains_key(arn) {
+                self.count += 1;
+                self.dirty_since = Some(self.count);
+            }
+        }
+        changed
+    }
+
+    pub(super) fn instances(&self) -> &BTreeMap<InstanceId, Instance> {
+        &self.instances
+    }
+
+    pub(super) fn add_instances(&mut self, instances: Vec<Instance>) {
+        self.instances.extend(instances.into_iter().map(|instance| (instance.id.clone(), instance)));
+    }
+
+    pub(super) fn retain_instances(&mut self, known: &BTreeSet<InstanceId>) {
+        self.instances.retain(|id, _| known.contains(id));
+    }
+
+    pub(super) fn add_node_groups(&mut self, groups: Vec<SecurityGroup>) {
+        for group in groups {
+            self.node_groups.entry(group.id.clone()).or_insert(SecurityGroupEntry { group, stamp: Stamp::default() });
+        }
+    }
+
+    // ---- what our own writes bring in ----
+
+    fn touch(&mut self) -> Stamp {
+        self.count += 1;
+        Stamp { changed: self.count, created: None }
+    }
+
+    fn fresh(&mut self) -> Stamp {
+        Stamp { created: Some(clock::now()), ..self.touch() }
+    }
+
+    /// A load balancer that we just made, with the tags that it was made with.
+    pub fn created_load_balancer(&mut self, load_balancer: LoadBalancer, tags: Tags) {
+        let stamp = self.fresh();
+        let entry = LoadBalancerEntry { load_balancer, tags, listeners: Some(BTreeMap::new()), attributes: None, stamp };
+        self.load_balancers.insert(entry.load_balancer.name.clone(), entry);
+    }
+
+    /// A target group that we just made.
+    pub fn created_target_group(&mut self, target_group: TargetGroup, tags: Tags) {
+        let stamp = self.fresh();
+        let entry = TargetGroupEntry { target_group, tags, targets: Some(Targets::new()), attributes: None, stamp };
+        self.target_groups.insert(entry.target_group.name.clone(), entry);
+    }
+
+    /// A security group that we just made.
+    pub fn created_security_group(&mut self, group: SecurityGroup) {
+        let stamp = self.fresh();
+        self.security_groups.insert(group.id.clone(), SecurityGroupEntry { group, stamp });
+    }
+
+    /// A listener that we just made or changed.
+    pub fn set_listener(&mut self, load_balancer: &str, listener: Listener) {
+        let stamp = self.touch();
+        let Some(entry) = self.load_balancers.get_mut(load_balancer) else { return };
+        entry.stamp.changed = stamp.changed;
+        let arn = entry.load_balancer.arn.clone();
+        let forwarded = listener.target_groups.clone();
+        entry.listeners.get_or_insert_default().insert(listener.port, listener);
+        for group in self.target_groups.values_mut().filter(|group| forwarded.contains(&group.target_group.arn)) {
+            group.target_group.load_balancers.insert(arn.clone());
+        }
+    }
+
+    /// Any other write of ours that AWS accepted. Creates come through the `created_…` functions.
+    pub fn record(&mut self, action: &Action) {
+        let changed = self.touch().changed;
+        match action {
+            Action::AuthorizeIngress { group, rules } => {
+                self.change_rules(group.name(), changed, |ingress| ingress.extend(rules.iter().cloned()));
+            }
+            Action::RevokeIngress { group, rules } => {
+                self.change_rules(group.name(), changed, |ingress| ingress.retain(|rule| !rules.contains(rule)));
+            }
+            Action::DeleteSecurityGroup { group } => {
+                let id = self.security_groups.values().find(|e| e.group.name == group.name()).map(|e| e.group.id.clone());
+                if let Some(id) = id {
+                    self.security_groups.remove(&id);
+                    self.deleted.insert(id.to_string(), changed);
+                }
+            }
+            Action::TagSecurityGroup { group, set, remove } => {
+                if let Some(entry) = self.security_groups.values_mut().find(|entry| entry.group.name == group.name()) {
+                    entry.stamp.changed = changed;
+                    change_tags(&mut entry.group.tags, set, remove);
+                }
+            }
+            Action::ModifyHealthCheck { target_group, health_check } => {
+                self.change_target_group(target_group.name(), changed, |e| e.target_group.health_check = health_check.clone());
+            }
+            Action::ModifyTargetGroupAttributes { target_group, attributes } => {
+                self.change_target_group(target_group.name(), changed, |entry| merge(&mut entry.attributes, attributes));
+            }
+            Action::RegisterTargets { target_group, targets } => {
+                self.change_target_group(target_group.name(), changed, |entry| {
+                    let initial = TargetHealth { state: TargetState::Initial, reason: None };
+                    let known = entry.targets.get_or_insert_default();
+                    known.extend(targets.iter().map(|target| ((target.id.clone(), target.port), initial.clone())));
+                });
+            }
+            Action::DeregisterTargets { target_group, targets } => {
+                self.change_target_group(target_group.name(), changed, |entry| {
+                    let known = entry.targets.get_or_insert_default();
+                    for target in targets {
+                        if let Some(health) = known.get_mut(&(target.id.clone(), target.port)) {
+                            health.state = TargetState::Draining;
+                        }
+                    }
+                });
+            }
+            Action::TagTargetGroup { target_group, set, remove } => {
+                self.change_target_group(target_group.name(), changed, |entry| change_tags(&mut entry.tags, set, remove));
+            }
+            Action::DeleteTargetGroup { target_group } => {
+                self.target_groups.remove(target_group.name());
+                self.deleted.insert(target_group.name().to_owned(), changed);
+            }
+            Action::SetSubnets { load_balancer, subnets } => {
+                self.change_load_balancer(load_balancer.name(), changed, |entry| entry.load_balancer.subnets = subnets.clone());
+            }
+            Action::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
+                self.change_load_balancer(load_balancer.name(), changed, |entry| merge(&mut entry.attributes, attributes));
+            }
+            Action::TagLoadBalancer { load_balancer, set, remove } => {
+                self.change_load_balancer(load_balancer.name(), changed, |entry| change_tags(&mut entry.tags, set, remove));
+            }
+            Action::DeleteLoadBalancer { load_balancer } => {
+                if let Some(entry) = self.load_balancers.remove(load_balancer.name()) {
+                    for group in self.target_groups.values_mut() {
+                        group.target_group.load_balancers.remove(&entry.load_balancer.arn);
+                    }
+                }
+                self.deleted.insert(load_balancer.name().to_owned(), changed);
+            }
+            Action::DeleteListener { load_balancer, port, .. } => {
+                self.change_load_balancer(load_balancer.name(), changed, |entry| {
+                    entry.listeners.get_or_insert_default().remove(port);
+                });
+            }
+            // Recorded with what AWS answered: `created_…`, `set_listener`, `set_groups`.
+            Action::CreateSecurityGroup { .. }
+            | Action::CreateTargetGroup { .. }
+            | Action::CreateLoadBalancer { .. }
+            | Action::CreateListener { .. }
+            | Action::ModifyListener { .. }
+            | Action::SetSecurityGroups { .. } => {}
+        }
+    }
+
+    /// A load balancer's security groups, after SetSecurityGroups.
+    pub fn set_groups(&mut self, load_balancer: &str, groups: BTreeSet<SecurityGroupId>) {
+        let changed = self.touch().changed;
+        self.change_load_balancer(load_balancer, changed, |entry| entry.load_balancer.security_groups = groups);
+    }
+
+    fn change_load_balancer(&mut self, name: &str, changed: u64, change: impl FnOnce(&mut LoadBalancerEntry)) {
+        if let Some(entry) = self.load_balancers.get_mut(name) {
+            entry.stamp.changed = changed;
+            change(entry);
+        }
+    }
+
+    fn change_target_group(&mut self, name: &str, changed: u64, change: impl FnOnce(&mut TargetGroupEntry)) {
+        if let Some(entry) = self.target_groups.get_mut(name) {
+            entry.stamp.changed = changed;
+            change(entry);
+        }
+    }
+
+    fn change_rules(&mut self, name: &str, changed: u64, change: impl Fn(&mut BTreeSet<Rule>)) {
+        for entry in self.security_groups.values_mut().chain(self.node_groups.values_mut()) {
+            if entry.group.name == name {
+                entry.stamp.changed = changed;
+                change(&mut entry.group.ingress);
+            }
+        }
+    }
+}
+
+fn change_tags(tags: &mut Tags, set: &Tags, remove: &BTreeSet<String>) {
+    tags.retain(|key, _| !remove.contains(key));
+    tags.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
+}
+
+fn merge(known: &mut Option<Attributes>, set: &Attributes) {
+    if let Some(known) = known {
+        known.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+}

@@ -1,0 +1,54 @@
+//! Which Services are ours. Two controllers writing to one Service is the worst failure, so the answer is narrow. Pure.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Service;
+
+/// The operator's claim, from `--load-balancer-class` and `--claim-classless`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Values of `spec.loadBalancerClass` that are ours.
+    pub classes: BTreeSet<String>,
+    /// Whether Services of type LoadBalancer without a class are ours too: only where no cloud controller competes.
+    pub classless: bool,
+}
+
+impl Claim {
+    /// Whether a load balancer should exist for this Service now.
+    #[must_use]
+    pub fn covers(&self, service: &Service) -> bool {
+        let Some(spec) = &service.spec else { return false };
+        if service.metadata.deletion_timestamp.is_some() || spec.type_.as_deref() != Some("LoadBalancer") {
+            return false;
+        }
+        match &spec.load_balancer_class {
+            Some(class) => self.classes.contains(class),
+            None => self.classless,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(yaml: &str) -> Service {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn only_our_class_or_a_classless_service_when_claimed() {
+        let ours = Claim { classes: ["landfall/nlb".to_owned()].into(), classless: false };
+        let classless = Claim { classless: true, ..ours.clone() };
+        let with_class = service("{spec: {type: LoadBalancer, loadBalancerClass: landfall/nlb}}");
+        let without = service("{spec: {type: LoadBalancer}}");
+        let foreign = service("{spec: {type: LoadBalancer, loadBalancerClass: service.k8s.aws/nlb}}");
+        let cluster_ip = service("{spec: {type: ClusterIP}}");
+        let deleted = service("{metadata: {deletionTimestamp: 2026-01-01T00:00:00Z}, spec: {type: LoadBalancer, loadBalancerClass: landfall/nlb}}");
+        assert!(ours.covers(&with_class) && classless.covers(&with_class));
+        assert!(!ours.covers(&without) && classless.covers(&without));
+        for other in [foreign, cluster_ip, deleted] {
+            assert!(!ours.covers(&other) && !classless.covers(&other));
+        }
+    }
+}

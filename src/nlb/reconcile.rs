@@ -1,0 +1,462 @@
+//! One run for one key: gather → build → observe → diff → apply → report, in that order and nothing else.
+//!
+//! Never waits for AWS to finish something: it says what is awaited and is called again. `shared.rs` is the same for what all
+//! Services share; `pending.rs` and `sweep.rs` call again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ObjectReference, Service};
+use kube::Resource;
+
+use super::apply::{Outcome, apply};
+use super::diff::{diff, render};
+use super::gather::Gatherer;
+use super::metrics::Metrics;
+use super::model::{Action, Desired, Observed, Placement, Plan, PortRange, Rejection, SecurityGroupRef, ServiceKey, Subject};
+use super::observe::Observer;
+use super::ownership::Claim;
+use super::pending::Pending;
+use super::report::{self, Finding, PublishHostname};
+use super::{build, shared};
+use crate::aws::{Aws, AwsError};
+use crate::error::{Class, Classified};
+use crate::kubernetes::events::{Kind, Recorder};
+use crate::kubernetes::queue::{QueueHandle, Requeue};
+use crate::kubernetes::status::{self, ServiceStatus};
+use crate::kubernetes::{self, finalizer};
+
+/// What is refused for lack of a permission or of quota is tried again this often: somebody may have granted it.
+pub(super) const SLOW_RETRY: Duration = Duration::from_secs(60);
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The Service is not possible as written.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// An AWS call failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// A Kubernetes call failed.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::Error),
+}
+
+impl Classified for Error {
+    fn code(&self) -> &str {
+        match self {
+            Self::Rejected(error) => error.code(),
+            Self::Aws(error) => error.code(),
+            Self::Kubernetes(error) => error.code(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Rejected(error) => error.class(),
+            Self::Aws(error) => error.class(),
+            Self::Kubernetes(error) => error.class(),
+        }
+    }
+}
+
+/// What is remembered of a Service between runs: only to say less and to wake others, never to decide.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    /// Hash of the `Desired` that AWS matched last: a plan for the same one repairs what somebody else changed.
+    converged: Option<u64>,
+    /// Runs in a row that an AWS call ended.
+    failures: u32,
+    /// What its targets must admit, as last built.
+    backend_ports: BTreeSet<(String, PortRange)>,
+    /// Reason and message last told, in case the store lags behind what we wrote.
+    told: Option<(String, String)>,
+}
+
+/// Everything a run needs; shared by all workers.
+pub struct Reconciler {
+    /// Which Services are ours.
+    pub claim: Claim,
+    /// Stores and facts.
+    pub gatherer: Gatherer,
+    /// The inventory.
+    pub observer: Observer,
+    /// AWS.
+    pub aws: Aws,
+    /// For status and finalizers.
+    pub client: kube::Client,
+    /// For events.
+    pub recorder: Recorder,
+    /// To call again.
+    pub queue: QueueHandle<Subject>,
+    /// What AWS is busy with.
+    pub pending: Pending,
+    /// `--publish-hostname`.
+    pub publish: PublishHostname,
+    /// `--cluster-name`.
+    pub cluster_name: String,
+    /// Figures.
+    pub metrics: Metrics,
+    memory: Mutex<BTreeMap<ServiceKey, Memory>>,
+}
+
+/// The parts of a [`Reconciler`], by name.
+pub struct Parts {
+    /// See [`Reconciler::claim`].
+    pub claim: Claim,
+    /// See [`Reconciler::gatherer`].
+    pub gatherer: Gatherer,
+    /// See [`Reconciler::observer`].
+    pub observer: Observer,
+    /// See [`Reconciler::aws`].
+    pub aws: Aws,
+    /// See [`Reconciler::client`].
+    pub client: kube::Client,
+    /// See [`Reconciler::recorder`].
+    pub recorder: Recorder,
+    /// See [`Reconciler::queue`].
+    pub queue: QueueHandle<Subject>,
+    /// See [`Reconciler::publish`].
+    pub publish: PublishHostname,
+    /// See [`Reconciler::cluster_name`].
+    pub cluster_name: String,
+    /// See [`Reconciler::metrics`].
+    pub metrics: Metrics,
+}
+
+impl Reconciler {
+    /// A reconciler that remembers nothing.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { claim, gatherer, observer, aws, client, recorder, queue, publish, cluster_name, metrics } = parts;
+        let pending = Pending::new(aws.clone(), observer.clone());
+        let memory = Mutex::default();
+        Self { claim, gatherer, observer, aws, client, recorder, queue, pending, publish, cluster_name, metrics, memory }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, BTreeMap<ServiceKey, Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One run. The queue never runs one key twice at the same time.
+    pub async fn run(self: Arc<Self>, subject: Subject) -> Requeue {
+        let started = crate::clock::now();
+        let (requeue, result) = match &subject {
+            Subject::Service(key) => self.service(key).await,
+            Subject::Shared => match shared::reconcile(&self).await {
+                Ok(requeue) => (requeue, "ok"),
+                Err(error) => {
+                    tracing::warn!(%error, code = error.code(), class = %error.class(), "shared security rules not reconciled");
+                    (retry(error.class()), error.class().as_str())
+                }
+            },
+        };
+        self.metrics.reconciled(result, started.elapsed());
+        requeue
+    }
+
+    async fn service(&self, key: &ServiceKey) -> (Requeue, &'static str) {
+        let Some(service) = self.gatherer.cluster.service(key) else {
+            self.forget(key);
+            return (Requeue::Done, "gone");
+        };
+        let covered = self.claim.covers(&service);
+        if !covered && !finalizer::is_present(&*service) {
+            self.forget(key);
+            return (Requeue::Done, "foreign");
+        }
+        let result =
+            if covered { self.ensure(key, &service).await } else { self.release(key, &service).await };
+        match result {
+            Ok(requeue) => (requeue, "ok"),
+            Err(error) => {
+                let class = error.class();
+                (self.failed(key, &service, error).await, class.as_str())
+            }
+        }
+    }
+
+    /// The Service should have a load balancer.
+    async fn ensure(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
+        self.observer.ensure_listed().await?;
+        let placement = self.observer.placement(key).map(|(scheme, subnets)| Placement { scheme, subnets });
+        let inputs = self.gatherer.gather(key, service.clone(), placement).await?;
+        let desired = build::build(&inputs)?;
+        finalizer::add(&self.client, &**service).await?;
+        self.note_backend_ports(key, &desired);
+
+        let (observed, plan) = self.plan(&desired, service).await?;
+        let outcome = self.apply(key, service, &desired, &plan).await;
+        self.pending.look();
+
+        let (observed, rest) =
+            if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
+        let finding = Finding::conflicts(&rest.conflicts).unwrap_or_else(|| Finding::progress(&desired, &observed, &rest.waits));
+        if let Some(failure) = outcome.worst() {
+            return self.apply_failed(key, service, &desired, &observed, &failure.error).await;
+        }
+        let converged = rest.steps.is_empty() && rest.waits.is_empty() && rest.conflicts.is_empty();
+        {
+            let mut memory = self.memory();
+            let memory = memory.entry(key.clone()).or_default();
+            memory.failures = 0;
+            memory.converged = converged.then(|| fingerprint(&desired));
+        }
+        let host_name = report::host_name(&desired, &observed, self.publish);
+        self.tell(key, service, &finding, report::status(service, &desired, host_name, &finding)).await?;
+        // Steps that only became possible through the last ones (a replaced load balancer, a changed zone).
+        let more_to_do = !rest.steps.is_empty() && !outcome.cut_short;
+        Ok(if more_to_do { Requeue::After(Duration::ZERO) } else { Requeue::Done })
+    }
+
+    /// The Service must not have a load balancer (any more).
+    async fn release(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
+        let desired = Desired::nothing(key.clone());
+        self.note_backend_ports(key, &desired);
+        let finding = Finding::deleting();
+        self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
+
+        let (observed, plan) = self.plan(&desired, service).await?;
+        let outcome = self.apply(key, service, &desired, &plan).await;
+        let (observed, rest) =
+            if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
+
+        if let Some(failure) = outcome.worst() {
+            if failure.error.class() == Class::Busy {
+                return Ok(self.park(key, &outcome));
+            }
+            return Err(failure.error.clone().into());
+        }
+        if let Some(finding) = Finding::conflicts(&rest.conflicts) {
+            self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
+            return Ok(Requeue::After(SLOW_RETRY));
+        }
+        if !observed.is_empty() {
+            return Ok(Requeue::Backoff);
+        }
+        // The last one out takes the shared parts along, as AWS shows them, whoever made them.
+        if !shared::is_released(self, key) {
+            self.queue.enqueue_after(Subject::Shared, Duration::ZERO);
+            return Ok(Requeue::Backoff);
+        }
+        if service.metadata.deletion_timestamp.is_none() {
+            status::publish(&self.client, service, &ServiceStatus::default()).await?;
+        }
+        finalizer::remove(&self.client, &**service).await?;
+        self.emit(service, Kind::Normal, "Deleted", "delete", "the load balancer and all that belonged to it are gone");
+        self.forget(key);
+        Ok(Requeue::Done)
+    }
+
+    /// What is wrong between `desired` and AWS.
+    async fn plan(&self, desired: &Desired, service: &Service) -> Result<(Observed, Plan), AwsError> {
+        let published = report::published_host_name(service);
+        observe_and_diff(&self.observer, &self.gatherer, desired, published, &self.cluster_name).await
+    }
+
+    async fn apply(&self, key: &ServiceKey, service: &Service, desired: &Desired, plan: &Plan) -> Outcome {
+        if plan.steps.is_empty() {
+            return Outcome::default();
+        }
+        let repairs = self.memory().get(key).is_some_and(|memory| memory.converged == Some(fingerprint(desired)));
+        tracing::info!(service = %key, steps = plan.steps.len(), repairs, plan = %render::summary(plan), "applying");
+        let outcome = apply(&self.aws, &self.observer, plan).await;
+        self.metrics.applied(&outcome);
+        if repairs && !outcome.done.is_empty() {
+            let note = format!("put right what was changed in AWS: {}", render::steps(&outcome.done));
+            self.emit(service, Kind::Warning, "DriftRepaired", "repair", &note);
+        }
+        outcome
+    }
+
+    /// Waits for what AWS still uses, without holding a worker.
+    fn park(&self, key: &ServiceKey, outcome: &Outcome) -> Requeue {
+        let mut others = false;
+        for failure in &outcome.failures {
+            match &failure.step.action {
+                Action::DeleteSecurityGroup { group: SecurityGroupRef::Existing { id, .. } } => {
+                    self.pending.await_interfaces(id.clone(), Subject::Service(key.clone()));
+                }
+                _ => others = true,
+            }
+        }
+        // A group may be held by something else than interfaces (a rule of another group): look again anyway.
+        if others { Requeue::Backoff } else { Requeue::After(SLOW_RETRY) }
+    }
+
+    async fn apply_failed(
+        &self,
+        key: &ServiceKey,
+        service: &Arc<Service>,
+        desired: &Desired,
+        observed: &Observed,
+        error: &AwsError,
+    ) -> Result<Requeue, Error> {
+        let failures = self.count_failure(key);
+        tracing::warn!(service = %key, %error, request_id = error.request_id, class = %error.class(), "AWS refused a step");
+        let host_name = report::host_name(desired, observed, self.publish);
+        let finding = Finding::failure(error, failures);
+        let finding = finding.unwrap_or_else(|| Finding::progress(desired, observed, &BTreeSet::new()));
+        self.tell(key, service, &finding, report::status(service, desired, host_name, &finding)).await?;
+        Ok(error.retry_after.map_or_else(|| retry(error.class()), Requeue::After))
+    }
+
+    /// A run that ended before anything was applied.
+    async fn failed(&self, key: &ServiceKey, service: &Arc<Service>, error: Error) -> Requeue {
+        let class = error.class();
+        let told = match &error {
+            Error::Rejected(rejection) => {
+                let finding = Finding::rejected(rejection);
+                tracing::info!(service = %key, problem = %rejection, "rejected");
+                self.tell(key, service, &finding, report::refused(service, &finding)).await
+            }
+            Error::Aws(error) => {
+                let failures = self.count_failure(key);
+                tracing::warn!(service = %key, %error, request_id = error.request_id, %class, "AWS call failed");
+                match Finding::failure(error, failures) {
+                    Some(finding) if self.claim.covers(service) => {
+                        let mut status = report::refused(service, &finding);
+                        status.conditions.retain(|condition| condition.type_ == report::READY);
+                        self.tell(key, service, &finding, status).await
+                    }
+                    Some(finding) => self.tell(key, service, &finding, report::leaving(service, &finding)).await,
+                    None => Ok(()),
+                }
+            }
+            Error::Kubernetes(error) => {
+                if class != Class::Stale {
+                    tracing::warn!(service = %key, %error, %class, "Kubernetes call failed");
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = told {
+            if error.class() != Class::Stale {
+                tracing::warn!(service = %key, %error, "status not published");
+            }
+            return Requeue::Backoff;
+        }
+        match &error {
+            Error::Aws(AwsError { retry_after: Some(delay), .. }) => Requeue::After(*delay),
+            _ => retry(class),
+        }
+    }
+
+    /// Publishes a status, and an event if it is news.
+    async fn tell(
+        &self,
+        key: &ServiceKey,
+        service: &Service,
+        finding: &Finding,
+        status: ServiceStatus,
+    ) -> Result<(), kubernetes::Error> {
+        let told = (finding.reason.clone(), finding.message.clone());
+        let news = finding.is_news(service) && {
+            let mut memory = self.memory();
+            let memory = memory.entry(key.clone()).or_default();
+            memory.told.replace(told.clone()).as_ref() != Some(&told)
+        };
+        status::publish(&self.client, service, &status).await?;
+        if news {
+            self.emit(service, finding.kind, &finding.reason, &finding.reason, &finding.message);
+        }
+        Ok(())
+    }
+
+    fn emit(&self, service: &Service, kind: Kind, reason: &str, action: &str, note: &str) {
+        let reference: ObjectReference = service.object_ref(&());
+        self.recorder.emit(&reference, kind, reason, action, note);
+    }
+
+    fn count_failure(&self, key: &ServiceKey) -> u32 {
+        let mut memory = self.memory();
+        let memory = memory.entry(key.clone()).or_default();
+        memory.failures += 1;
+        memory.converged = None;
+        memory.failures
+    }
+
+    /// The shared rules follow from what all Services need: they are looked at again when that changes.
+    fn note_backend_ports(&self, key: &ServiceKey, desired: &Desired) {
+        let mut memory = self.memory();
+        let known = memory.contains_key(key);
+        let memory = memory.entry(key.clone()).or_default();
+        let needs_backend = self.observer.inventory().backend_is_missing() && !desired.backend_ports.is_empty();
+        if !known || needs_backend || memory.backend_ports != desired.backend_ports {
+            memory.backend_ports = desired.backend_ports.clone();
+            self.queue.enqueue_after(Subject::Shared, Duration::ZERO);
+        }
+    }
+
+    fn forget(&self, key: &ServiceKey) {
+        if self.memory().remove(key).is_some() {
+            self.queue.enqueue(Subject::Shared);
+        }
+    }
+
+    /// Runs all Services of ours again: facts or the inventory were read anew.
+    pub fn enqueue_all(&self) {
+        for service in self.gatherer.cluster.services.state() {
+            if let Some(key) = self.key_if_ours(&service) {
+                self.queue.enqueue(Subject::Service(key));
+            }
+        }
+        self.queue.enqueue(Subject::Shared);
+    }
+
+    /// The key of a Service that is ours or that we may hold something for.
+    #[must_use]
+    pub fn key_if_ours(&self, service: &Service) -> Option<ServiceKey> {
+        let ours = self.claim.covers(service) || finalizer::is_present(service);
+        let (namespace, name) = (service.metadata.namespace.clone()?, service.metadata.name.clone()?);
+        ours.then_some(ServiceKey { namespace, name })
+    }
+}
+
+/// Observe and diff, with a second look at attributes when `diff` asks for it. Used by `plan` (the command) too.
+///
+/// # Errors
+/// The first read that failed.
+pub async fn observe_and_diff(
+    observer: &Observer,
+    gatherer: &Gatherer,
+    desired: &Desired,
+    published_host_name: Option<String>,
+    cluster_name: &str,
+) -> Result<(Observed, Plan), AwsError> {
+    let custom_name = desired.load_balancer.as_ref().map(|wanted| wanted.name.as_str()).filter(|name| {
+        // Our own names are hashed from the Service's UID: nobody else has them.
+        !name.starts_with(&build::names::cluster_prefix(cluster_name))
+    });
+    let key = &desired.service;
+    let mut observed = observer.observe(key, custom_name, published_host_name.clone()).await?;
+    observed.zones = gatherer.zones();
+    let mut plan = diff(desired, &observed, cluster_name);
+    if !plan.needs_attributes.is_empty() {
+        observer.read_attributes(&plan.needs_attributes).await?;
+        observed = observer.observe(key, custom_name, published_host_name).await?;
+        observed.zones = gatherer.zones();
+        plan = diff(desired, &observed, cluster_name);
+    }
+    Ok((observed, plan))
+}
+
+/// When to run again after a failure: the class alone decides.
+fn retry(class: Class) -> Requeue {
+    match class {
+        // Nothing but a change of the object, or of AWS (which the next sweep sees), helps.
+        Class::Input => Requeue::Done,
+        Class::Permission | Class::Quota => Requeue::After(SLOW_RETRY),
+        Class::Throttled | Class::Transient | Class::Stale | Class::Busy | Class::Bug => Requeue::Backoff,
+    }
+}
+
+fn fingerprint(desired: &Desired) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // Targets come and go with pods: a missing one is drift all the same, a changed set is not.
+    format!("{desired:?}").hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,225 @@
+//! What a run found out → conditions of the Service. Pure; `reconcile.rs` publishes them and emits the events.
+//!
+//! Two conditions: `landfall/Accepted` (is the Service's configuration understood and possible) and `landfall/Ready` (does the
+//! load balancer serve). Reasons are stable PascalCase codes; each is explained in `docs/reference/errors.md`.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Service;
+
+use crate::aws::AwsError;
+use crate::aws::types::{LoadBalancer, LoadBalancerState};
+use crate::error::{Class, Classified};
+use crate::kubernetes::events::Kind;
+use crate::kubernetes::status::{ConditionStatus, ConditionValue, ServiceStatus};
+use crate::nlb::model::{Desired, Observed, Problem, Rejection, Wait};
+
+/// Type of the condition that judges the input.
+pub const ACCEPTED: &str = "landfall/Accepted";
+/// Type of the condition that judges the outcome.
+pub const READY: &str = "landfall/Ready";
+
+/// Introduces the request id at the end of a message. What follows differs from call to call, so it is never compared.
+const REQUEST_ID: &str = " (AWS request id ";
+
+/// When the host name is published: `--publish-hostname`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PublishHostname {
+    /// When the load balancer is `active`: whoever resolves the name reaches it.
+    #[default]
+    Active,
+    /// As soon as the load balancer exists.
+    Created,
+}
+
+/// One state of a Service: a condition's reason and message, and whether somebody should look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Condition `landfall/Ready`.
+    pub ready: ConditionStatus,
+    /// Stable code.
+    pub reason: String,
+    /// For people, without request id.
+    pub message: String,
+    /// Of the AWS call that failed, if one did.
+    pub request_id: Option<String>,
+    /// Whether the event is a warning.
+    pub kind: Kind,
+}
+
+impl Finding {
+    fn new(ready: ConditionStatus, reason: &str, message: String, kind: Kind) -> Self {
+        Self { ready, reason: reason.to_owned(), message, request_id: None, kind }
+    }
+
+    /// A failed AWS call, once it is worth telling: denied or over quota at once, trouble with the network only when it lasts.
+    #[must_use]
+    pub fn failure(error: &AwsError, failures_in_a_row: u32) -> Option<Self> {
+        let tell = match error.class() {
+            Class::Input | Class::Permission | Class::Quota | Class::Bug | Class::Busy => true,
+            Class::Transient => failures_in_a_row >= 3,
+            Class::Throttled | Class::Stale => false,
+        };
+        let kind = if error.class() == Class::Busy { Kind::Normal } else { Kind::Warning };
+        tell.then(|| Self {
+            ready: ConditionStatus::False,
+            reason: error.code().to_owned(),
+            message: error.to_string(),
+            request_id: error.request_id.clone(),
+            kind,
+        })
+    }
+
+    /// The Service cannot be served as it is written.
+    #[must_use]
+    pub fn rejected(rejection: &Rejection) -> Self {
+        Self::new(ConditionStatus::False, rejection.code(), rejection.to_string(), Kind::Warning)
+    }
+
+    /// Something in AWS is in the way.
+    #[must_use]
+    pub fn conflicts(conflicts: &[Problem]) -> Option<Self> {
+        let first = conflicts.first()?;
+        let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+        Some(Self::new(ConditionStatus::False, first.code, all.join(" | "), Kind::Warning))
+    }
+
+    /// What the Service's load balancer is doing when nothing is wrong.
+    #[must_use]
+    pub fn progress(desired: &Desired, observed: &Observed, waits: &BTreeSet<Wait>) -> Self {
+        let current = current(desired, observed);
+        if let Some(load_balancer) = current.filter(|lb| lb.state.serves()) {
+            let without_targets = desired.target_groups.values().all(|group| group.targets.is_empty());
+            let (reason, message) = if without_targets {
+                ("NoTargets", "the load balancer is active, but no endpoint or node is ready to receive traffic".to_owned())
+            } else if waits.iter().any(|wait| matches!(wait, Wait::Replacement { .. })) {
+                ("Replacing", format!("{} is active; the load balancer that it replaces is about to go", load_balancer.name))
+            } else {
+                ("Active", format!("{} is active", load_balancer.name))
+            };
+            let kind = if without_targets { Kind::Warning } else { Kind::Normal };
+            return Self::new(ConditionStatus::True, reason, message, kind);
+        }
+        let name = desired.load_balancer.as_ref().map_or("", |wanted| wanted.name.as_str());
+        let message = match current {
+            Some(_) => format!("AWS is provisioning {name}; this takes a few minutes"),
+            None => format!("creating {name}"),
+        };
+        Self::new(ConditionStatus::False, "Provisioning", message, Kind::Normal)
+    }
+
+    /// The Service gives its load balancer up.
+    #[must_use]
+    pub fn deleting() -> Self {
+        Self::new(ConditionStatus::False, "Deleting", "deleting the load balancer and what belongs to it".to_owned(), Kind::Normal)
+    }
+
+    /// The message to publish: the one that is published already if it differs in the request id only.
+    fn published(&self, service: &Service) -> String {
+        let current = published_condition(service, READY).map(|(_, message)| message);
+        match (current, &self.request_id) {
+            (Some(message), _) if same_but_request_id(&message, &self.message) => message,
+            (_, Some(id)) => format!("{}{REQUEST_ID}{id})", self.message),
+            (_, None) => self.message.clone(),
+        }
+    }
+
+    /// Whether this is news to whoever reads the Service's status.
+    #[must_use]
+    pub fn is_news(&self, service: &Service) -> bool {
+        published_condition(service, READY).is_none_or(|(reason, message)| {
+            reason != self.reason || (self.kind == Kind::Warning && !same_but_request_id(&message, &self.message))
+        })
+    }
+}
+
+fn same_but_request_id(published: &str, message: &str) -> bool {
+    published.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with(REQUEST_ID))
+}
+
+fn published_condition(service: &Service, type_: &str) -> Option<(String, String)> {
+    let conditions = service.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == type_).map(|found| (found.reason.clone(), found.message.clone()))
+}
+
+/// Host name that the Service's status shows now.
+#[must_use]
+pub fn published_host_name(service: &Service) -> Option<String> {
+    service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.hostname.clone()
+}
+
+/// The desired load balancer, if it exists.
+fn current<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a LoadBalancer> {
+    let name = &desired.load_balancer.as_ref()?.name;
+    observed.load_balancers.get(name).map(|found| &found.load_balancer)
+}
+
+/// The host name to publish: the desired load balancer's when it serves; else the one that is published, as long as it leads
+/// to a load balancer of this Service (a replacement is not ready yet, or AWS works on the same one).
+#[must_use]
+pub fn host_name(desired: &Desired, observed: &Observed, policy: PublishHostname) -> Option<String> {
+    let current = current(desired, observed);
+    let ready = |lb: &&LoadBalancer| match policy {
+        PublishHostname::Active => lb.state.serves(),
+        PublishHostname::Created => lb.state != LoadBalancerState::Failed,
+    };
+    if let Some(load_balancer) = current.filter(ready) {
+        return Some(load_balancer.dns_name.to_ascii_lowercase());
+    }
+    let published = observed.published_host_name.as_ref()?;
+    let still_there = |name: &str| name.eq_ignore_ascii_case(published);
+    observed.load_balancers.values().any(|found| still_there(&found.load_balancer.dns_name)).then(|| published.clone())
+}
+
+/// Status of a Service whose input was understood.
+#[must_use]
+pub fn status(service: &Service, desired: &Desired, host_name: Option<String>, finding: &Finding) -> ServiceStatus {
+    let ports = desired.listeners.iter().flat_map(|(port, listener)| match listener.protocol.as_str() {
+        "TCP_UDP" => vec![(*port, "TCP"), (*port, "UDP")],
+        "UDP" => vec![(*port, "UDP")],
+        _ => vec![(*port, "TCP")],
+    });
+    let notices: Vec<String> = desired.notices.iter().map(ToString::to_string).collect();
+    let accepted = if notices.is_empty() {
+        condition(ACCEPTED, ConditionStatus::True, "Accepted", "the configuration is complete and valid".to_owned())
+    } else {
+        condition(ACCEPTED, ConditionStatus::True, "AcceptedWithNotices", notices.join(" | "))
+    };
+    ServiceStatus { host_name, ports: ports.collect(), conditions: vec![accepted, ready(service, finding)] }
+}
+
+/// Status of a Service whose input was refused. A load balancer that exists is left as it is, and so is its host name.
+#[must_use]
+pub fn refused(service: &Service, finding: &Finding) -> ServiceStatus {
+    let published = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first());
+    let protocol = |name: &str| if name == "UDP" { "UDP" } else { "TCP" };
+    let ports = published.and_then(|ingress| ingress.ports.as_ref()).into_iter().flatten();
+    let serves = published.is_some();
+    let still = if serves { " The load balancer is left as it was before." } else { "" };
+    ServiceStatus {
+        host_name: published_host_name(service),
+        ports: ports.filter_map(|port| Some((u16::try_from(port.port).ok()?, protocol(&port.protocol)))).collect(),
+        conditions: vec![
+            condition(ACCEPTED, ConditionStatus::False, &finding.reason, finding.message.clone()),
+            if serves {
+                condition(READY, ConditionStatus::True, &finding.reason, format!("{}{still}", finding.message))
+            } else {
+                ready(service, finding)
+            },
+        ],
+    }
+}
+
+/// Status of a Service that is going away: the host name goes first, so that nobody is sent to it any more.
+#[must_use]
+pub fn leaving(service: &Service, finding: &Finding) -> ServiceStatus {
+    ServiceStatus { conditions: vec![ready(service, finding)], ..ServiceStatus::default() }
+}
+
+fn ready(service: &Service, finding: &Finding) -> ConditionValue {
+    condition(READY, finding.ready, &finding.reason, finding.published(service))
+}
+
+fn condition(type_: &'static str, status: ConditionStatus, reason: &str, message: String) -> ConditionValue {
+    ConditionValue { type_, status, reason: reason.to_owned(), message }
+}

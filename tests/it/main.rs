@@ -1,0 +1,42 @@
+//! All integration tests in one binary: a real control plane in private namespaces, and for each test an emulator, a namespace
+//! and a controller process of its own.
+//!
+//! `cargo test --test it [-- FILTER]`. The binary re-executes itself in the private namespaces first, so nothing outside is
+//! touched and everything ends with it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "test code: a panic is a failed test, and nothing is public"
+)]
+
+mod architecture;
+mod support;
+
+mod reconcile;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn trials() -> Vec<Trial> {
+    [architecture::trials(), reconcile::trials()].into_iter().flatten().collect()
+}
+
+fn main() -> ExitCode {
+    landfall_test_cluster::run_launcher_if_asked();
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials()).exit_code();
+    }
+    if let Err(error) = landfall_test_cluster::enter_namespaces() {
+        eprintln!("integration tests need private namespaces: {error}");
+        return ExitCode::FAILURE;
+    }
+    support::fixture::install_crypto_provider();
+    // The end of this process takes the cluster along: it is the first of its own process namespace.
+    libtest_mimic::run(&arguments, trials()).exit_code()
+}

@@ -1,0 +1,119 @@
+//! A `landfall controller` process, or another subcommand, against a test's world.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use super::fixture::{option, sibling};
+use super::wait;
+use super::world::World;
+
+/// The program under test: `LANDFALL_BIN`, or the one built beside this.
+pub fn binary() -> PathBuf {
+    option("LANDFALL_BIN").map_or_else(|| sibling("landfall"), PathBuf::from)
+}
+
+/// A running controller. Dropping it kills it.
+pub struct Controller {
+    child: Child,
+    /// Where it writes.
+    pub log: PathBuf,
+    /// `127.0.0.1:PORT` of `/livez`, `/readyz` and `/metrics`.
+    pub admin: String,
+}
+
+impl Controller {
+    /// Starts one with the world's settings and `arguments` after them; does not wait.
+    pub fn start(world: &World, name: &str, arguments: &[&str]) -> Self {
+        let log = world.workdir.join(format!("{name}.log"));
+        let output = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        let admin = format!("127.0.0.1:{}", free_port());
+        let child = command(world)
+            .arg("controller")
+            .args(["--load-balancer-class", &world.class, "--admin-address", &admin])
+            .args(["--leader-election-namespace", &world.namespace, "--identity", name])
+            .args(["--sweep-interval", "1h", "--log-level", "debug"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("landfall starts");
+        Self { child, log, admin }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("running")
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("killed");
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.expect("ends after SIGTERM").expect("a status")
+    }
+
+    /// Waits for it to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("a status")
+    }
+
+    /// Whether it ended.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a status")
+    }
+
+    /// Sends a signal by name, such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        let status = std::process::Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until it leads.
+    pub async fn leads(&self) {
+        wait::until("the controller leads", async || {
+            let metrics = self.metrics().await?;
+            if metrics.lines().any(|line| line.starts_with("landfall_leader 1")) { Ok(()) } else { Err(metrics) }
+        })
+        .await;
+    }
+
+    /// `/metrics`.
+    pub async fn metrics(&self) -> Result<String, String> {
+        super::world::http_get(&format!("http://{}/metrics", self.admin)).await
+    }
+
+    /// What it logged.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// `landfall` with the world's cluster and emulator.
+pub fn command(world: &World) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .env_clear()
+        .env("KUBECONFIG", &world.kubeconfig)
+        .env("AWS_ACCESS_KEY_ID", &world.account)
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_REGION", super::world::REGION)
+        .env("LANDFALL_AWS_ENDPOINT_URL", world.emulator.endpoint())
+        .env("LANDFALL_CLUSTER_NAME", &world.cluster_name)
+        .env("LANDFALL_VPC_ID", &world.vpc_id);
+    command
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,82 @@
+//! The cluster that all tests of one run share, started by the first test that needs it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use landfall_test_cluster::{Cluster, Images, Options, Program};
+use libtest_mimic::Trial;
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use super::world::World;
+
+static RUNTIME: std::sync::LazyLock<Runtime> =
+    std::sync::LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static NEXT_WORLD: AtomicU16 = AtomicU16::new(0);
+
+/// The shared cluster.
+pub struct Fixture;
+
+impl Fixture {
+    /// The cluster, started when it is asked for first.
+    pub async fn cluster() -> &'static Cluster {
+        CLUSTER
+            .get_or_init(async || {
+                let binaries = PathBuf::from(option("LANDFALL_KUBERNETES").expect("LANDFALL_KUBERNETES: set by tools/integration.sh"));
+                let workdir = PathBuf::from(option("LANDFALL_WORKDIR").unwrap_or_else(|| "target/it".to_owned()));
+                let images = Images::default();
+                images.insert("landfall", Program::new(super::controller::binary()));
+                images.insert("landfall-backend", Program::new(backend()));
+                let options = Options {
+                    binaries,
+                    workdir,
+                    cluster_name: "it".to_owned(),
+                    dns: "10.20.0.2:53".parse().expect("an address"),
+                    images,
+                    progress: Box::new(|_| {}),
+                    audit: true,
+                };
+                Cluster::start(options).await.expect("the cluster starts")
+            })
+            .await
+    }
+}
+
+/// The backend program for pods.
+fn backend() -> PathBuf {
+    option("LANDFALL_BACKEND").map_or_else(|| sibling("landfall-backend"), PathBuf::from)
+}
+
+/// A program that cargo put into the same target folder.
+pub fn sibling(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("this program's path");
+    own.ancestors().nth(2).expect("target/<profile>/deps/it").join(name)
+}
+
+/// Reads the environment: only tests may, and only here.
+#[allow(clippy::disallowed_methods)]
+pub fn option(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// One TLS provider for the process.
+pub fn install_crypto_provider() {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first provider");
+}
+
+type TestFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A test that gets a world of its own.
+pub fn trial(name: &str, test: impl FnOnce(World) -> TestFuture + Send + 'static) -> Trial {
+    let own_name = name.to_owned();
+    Trial::test(name, move || {
+        let index = NEXT_WORLD.fetch_add(1, Ordering::Relaxed);
+        RUNTIME.block_on(async move {
+            test(World::create(&own_name, index).await).await;
+        });
+        Ok(())
+    })
+}

@@ -1,0 +1,65 @@
+# Sourced by the other scripts: where things are, what is needed, and how time is told.
+# shellcheck shell=bash
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+ROOT=$PWD
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/landfall
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+export CARGO_TERM_PROGRESS_WHEN=never
+
+# need NAME... : ends with a list of what is missing, and how to get it.
+need() {
+  local missing=() tool
+  for tool in "$@"; do command -v "$tool" >/dev/null 2>&1 || missing+=("$tool"); done
+  ((${#missing[@]} == 0)) && return
+  {
+    echo "missing on this machine: ${missing[*]}"
+    for tool in "${missing[@]}"; do
+      case $tool in
+        cargo) echo "  cargo: Rust by rustup, see https://rustup.rs (the toolchain is pinned in rust-toolchain.toml)" ;;
+        go) echo "  go: Go 1.26 or newer; or set KUBEBUILDER_ASSETS to a folder with the Kubernetes binaries" ;;
+        ip) echo "  ip: Debian/Ubuntu: apt-get install iproute2" ;;
+        iptables) echo "  iptables: Debian/Ubuntu: apt-get install iptables (kube-proxy writes its rules with it)" ;;
+        conntrack) echo "  conntrack: Debian/Ubuntu: apt-get install conntrack" ;;
+        unshare | nsenter) echo "  $tool: Debian/Ubuntu: apt-get install util-linux" ;;
+        *) echo "  $tool: Debian/Ubuntu: apt-get install $tool" ;;
+      esac
+    done
+  } >&2
+  exit 1
+}
+
+TIMES=()
+# stage NAME COMMAND... : runs it, says how long it took, and remembers that for the table.
+stage() {
+  local name=$1 start=$SECONDS status=0
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || status=$?
+  TIMES+=("$(printf '%6d s  %-8s %s' $((SECONDS - start)) "$([[ $status == 0 ]] && echo ok || echo "FAILED")" "$name")")
+  return $status
+}
+
+# The table of all stages so far.
+times() {
+  printf '\n== where the time went\n'
+  printf '%s\n' "${TIMES[@]}"
+  printf '%6d s           in all\n' "$SECONDS"
+}
+
+# Pinned Kubernetes binaries; prints their folder.
+kubernetes() {
+  [[ -n ${KUBEBUILDER_ASSETS:-} ]] || need go
+  "$ROOT/tools/kubernetes/build.sh" | tail -n 1
+}
+
+# cached_tool CRATE VERSION BINARY : a cargo-installed tool in the cache folder; prints its path.
+cached_tool() {
+  local crate=$1 version=$2 binary=$3
+  local root=$CACHE/tools/$crate-$version
+  if [[ ! -x $root/bin/$binary ]]; then
+    echo "building $crate $version (once) ..." >&2
+    cargo install --quiet --locked "$crate" --version "=$version" --root "$root" --target-dir "$CACHE/tools/target" >&2
+    rm -rf "$CACHE/tools/target"
+  fi
+  echo "$root/bin/$binary"
+}

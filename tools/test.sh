@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Everything: lint, unit, emulator conformance, integration and traffic on the real API server, docs. Says where the time went.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+need cargo unshare ip iptables curl make git
+trap times EXIT
+
+stage "Kubernetes control plane (from Go modules, cached)" kubernetes
+stage "build" cargo build --quiet --workspace --all-targets
+stage "unit tests" cargo test --quiet --workspace --lib --bins
+stage "emulator conformance (foreign clients)" localstack/conformance/run.sh "$TARGET/debug/landfall-localstack"
+stage "integration and traffic" tools/integration.sh
+stage "lint" tools/lint.sh
+stage "docs" tools/docs.sh
