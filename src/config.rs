@@ -41,7 +41,7 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// `--cluster-name`.
     pub cluster_name: String,
-    /// `--vpc-id`; `None`: found out from the nodes' instances.
+    /// `--vpc-id`; `None`: asked from the instance metadata.
     pub vpc_id: Option<VpcId>,
     /// `--aws-region`, `AWS_REGION` or `AWS_DEFAULT_REGION`; `None`: the SDK asks the profile and the instance metadata.
     pub aws_region: Option<String>,

@@ -89,14 +89,14 @@ where
 pub struct ReconcileLabels {
     /// `service`, later `ingress`.
     pub controller: &'static str,
-    /// `done`, `waiting`, or the class of the error.
+    /// `ok`, `gone`, `foreign`, or the class of the error.
     pub result: &'static str,
 }
 
 /// Labels of [`Metrics::stage_duration`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StageLabels {
-    /// `gather`, `observe`, `build`, `diff`, `apply` or `report`.
+    /// `sweep`: the stages of a single run are too short to be worth a series.
     pub stage: &'static str,
 }
 
@@ -105,26 +105,6 @@ pub struct StageLabels {
 pub struct StepLabels {
     /// Kind of step, like `create-listener`.
     pub step: &'static str,
-}
-
-/// Labels of [`Metrics::aws_calls`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AwsLabels {
-    /// `elbv2` or `ec2`.
-    pub service: &'static str,
-    /// API action, like `DescribeListeners`.
-    pub operation: &'static str,
-    /// `ok`, or the class of the error.
-    pub outcome: &'static str,
-}
-
-/// Labels of [`Metrics::aws_throttle_wait`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OperationLabels {
-    /// `elbv2` or `ec2`.
-    pub service: &'static str,
-    /// API action.
-    pub operation: &'static str,
 }
 
 /// A family of histograms, built by a plain function.
@@ -139,10 +119,6 @@ pub struct Metrics {
     pub stage_duration: Histograms<StageLabels>,
     /// `landfall_plan_steps_total{step}`.
     pub plan_steps: Family<StepLabels, Counter>,
-    /// `landfall_aws_calls_total{service,operation,outcome}`.
-    pub aws_calls: Family<AwsLabels, Counter>,
-    /// `landfall_aws_throttle_wait_seconds{service,operation}`.
-    pub aws_throttle_wait: Histograms<OperationLabels>,
 }
 
 /// 1 ms to 65 s.
@@ -159,8 +135,6 @@ impl Metrics {
             reconcile_duration: Family::new_with_constructor(histograms),
             stage_duration: Family::new_with_constructor(histograms),
             plan_steps: Family::default(),
-            aws_calls: Family::default(),
-            aws_throttle_wait: Family::new_with_constructor(histograms),
         };
         let mut registry = Registry::with_prefix("landfall");
         registry.register_with_unit(
@@ -176,13 +150,6 @@ impl Metrics {
             metrics.stage_duration.clone(),
         );
         registry.register("plan_steps", "Steps of plans that were carried out", metrics.plan_steps.clone());
-        registry.register("aws_calls", "Calls to AWS, retries included", metrics.aws_calls.clone());
-        registry.register_with_unit(
-            "aws_throttle_wait",
-            "Time that calls to AWS waited for their turn in this process",
-            Unit::Seconds,
-            metrics.aws_throttle_wait.clone(),
-        );
         (metrics, registry)
     }
 }
@@ -320,10 +287,6 @@ mod tests {
         metrics.reconcile_duration.get_or_create(&ReconcileLabels { controller: "service", result: "done" }).observe(0.003);
         metrics.stage_duration.get_or_create(&StageLabels { stage: "build" }).observe(0.003);
         metrics.plan_steps.get_or_create(&StepLabels { step: "create-listener" }).inc();
-        let call = AwsLabels { service: "elbv2", operation: "CreateListener", outcome: "ok" };
-        metrics.aws_calls.get_or_create(&call).inc();
-        let operation = OperationLabels { service: "elbv2", operation: "CreateListener" };
-        metrics.aws_throttle_wait.get_or_create(&operation).observe(0.0);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         let expected = [
@@ -331,8 +294,6 @@ mod tests {
             r#"landfall_reconcile_duration_seconds_bucket{le="0.004",controller="service",result="done"} 1"#,
             r#"landfall_stage_duration_seconds_count{stage="build"} 1"#,
             r#"landfall_plan_steps_total{step="create-listener"} 1"#,
-            r#"landfall_aws_calls_total{service="elbv2",operation="CreateListener",outcome="ok"} 1"#,
-            r#"landfall_aws_throttle_wait_seconds_count{service="elbv2",operation="CreateListener"} 1"#,
             r#"landfall_watch_last_event_seconds{kind="Service"} 2.5"#,
             "landfall_queue_depth 3.0",
             "landfall_leader 1.0",

@@ -39,10 +39,11 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
             failed = now_failed;
         }
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
             _ = changes.changed() => {}
         }
     }
+    forwarder.apply(Vec::new()).await;
 }
 
 /// The listeners of an account that have to be open now. Takes the connections to be cut out of the state: they are told once.

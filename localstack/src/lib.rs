@@ -194,7 +194,7 @@ impl Emulator {
         self.running.shared.durations()
     }
 
-    /// Stops it, whatever other clones there are; returns when no socket is open any more.
+    /// Stops it, whatever other clones there are; when this returns, the API and the listeners accept no connections any more.
     pub async fn stop(self) {
         self.running.shutdown.cancel();
         self.running.tasks.wait().await;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, ValueEnum};
 use landfall_localstack::{DataPlane, Durations, Emulator, Options, StartError, World};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,7 @@ struct Arguments {
     dns: Option<SocketAddr>,
 
     /// Open the listeners of load balancers on their addresses, which have to be local to this network namespace.
-    #[arg(long, env = "LANDFALL_LOCALSTACK_DATA_PLANE")]
+    #[arg(long, env = "LANDFALL_LOCALSTACK_DATA_PLANE", value_parser = FalseyValueParser::new())]
     data_plane: bool,
 
     /// How long AWS takes for what it does.

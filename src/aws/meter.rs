@@ -54,19 +54,19 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// A meter whose metrics `registry` shows.
+    /// A meter whose metrics `registry` shows; the registry gives them the prefix `landfall`.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let meter = Self::default();
         // The text format adds `_total` to a counter's name.
         registry.register(
-            "landfall_aws_calls",
+            "aws_calls",
             "Calls to AWS, each attempt counted, by outcome: ok or the error code",
             meter.calls.clone(),
         );
-        registry.register("landfall_aws_call_seconds", "Time from sending an AWS call to its answer", meter.seconds.clone());
+        registry.register("aws_call_seconds", "Time from sending an AWS call to its answer", meter.seconds.clone());
         registry.register(
-            "landfall_aws_throttle_wait_seconds",
+            "aws_throttle_wait_seconds",
             "Time that AWS calls were held back by our own throttle, for those that had to wait",
             meter.waits.clone(),
         );
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn metrics_appear_under_their_documented_names() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("landfall");
         let meter = Meter::register(&mut registry);
         meter.attempt(Operation::CreateListener, "ok", Duration::from_millis(80));
         meter.attempt(Operation::CreateListener, "DuplicateListener", Duration::from_millis(40));

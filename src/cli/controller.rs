@@ -63,11 +63,8 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let endpoint_slices: Watch<EndpointSlice> =
         watch(super::namespaced(work, shared.watch_namespace.as_deref()), None, watch::trim_metadata, slice_beat);
     let nodes: Watch<Node> = watch(Api::all(work.clone()), None, watch::trim_node, node_beat);
-    let cluster = Cluster {
-        services: services.store.clone(),
-        endpoint_slices: endpoint_slices.store.clone(),
-        nodes: nodes.store.clone(),
-    };
+    let cluster =
+        Cluster { services: services.store.clone(), endpoint_slices: endpoint_slices.store.clone(), nodes: nodes.store.clone() };
     let synced = [services.synced(), endpoint_slices.synced(), nodes.synced()];
 
     let stop_electing = CancellationToken::new();
@@ -79,11 +76,14 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
         None => (Leadership::unopposed(), None),
     };
 
-    let aws_settings = AwsSettings { region: shared.aws_region.clone(), endpoint_url: shared.aws_endpoint_url.clone(), ..AwsSettings::default() };
+    let aws_settings = AwsSettings {
+        region: shared.aws_region.clone(),
+        endpoint_url: shared.aws_endpoint_url.clone(),
+        ..AwsSettings::default()
+    };
     let gate = leadership.clone();
-    let aws = Aws::connect(&aws_settings, Meter::register(&mut registry))
-        .await?
-        .with_write_gate(Arc::new(move || gate.is_valid()));
+    let aws =
+        Aws::connect(&aws_settings, Meter::register(&mut registry)).await?.with_write_gate(Arc::new(move || gate.is_valid()));
 
     telemetry::sample_watches(&mut registry, beats.to_vec());
     let leading = leadership.clone();
@@ -121,11 +121,8 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
         tracing::info!(address = %bound, "serving /livez /readyz /metrics");
     }
 
-    let changes = triggers::Changes {
-        services: services.changes,
-        endpoint_slices: endpoint_slices.changes,
-        nodes: nodes.changes,
-    };
+    let changes =
+        triggers::Changes { services: services.changes, endpoint_slices: endpoint_slices.changes, nodes: nodes.changes };
     tracker.spawn(triggers::run(reconciler.clone(), changes, shutdown.clone()));
 
     let interval = settings.sweep_interval;

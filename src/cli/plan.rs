@@ -50,7 +50,9 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
 
     let claim = Claim { classes: settings.load_balancer_classes.clone(), classless: settings.claim_classless };
     let wanted: Vec<Arc<Service>> = match scope {
-        Scope::All => services.iter().filter(|service| claim.covers(service) || is_held(service)).cloned().map(Arc::new).collect(),
+        Scope::All => {
+            services.iter().filter(|service| claim.covers(service) || is_held(service)).cloned().map(Arc::new).collect()
+        }
         Scope::One(target) => {
             let found = services.iter().find(|service| {
                 service.metadata.namespace.as_deref() == Some(&target.namespace)
@@ -68,7 +70,11 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
     };
 
     let mut registry = prometheus_client::registry::Registry::default();
-    let aws_settings = AwsSettings { region: settings.aws_region.clone(), endpoint_url: settings.aws_endpoint_url.clone(), ..AwsSettings::default() };
+    let aws_settings = AwsSettings {
+        region: settings.aws_region.clone(),
+        endpoint_url: settings.aws_endpoint_url.clone(),
+        ..AwsSettings::default()
+    };
     // A plan writes nothing, whatever happens.
     let aws = Aws::connect(&aws_settings, Meter::register(&mut registry)).await?.with_write_gate(Arc::new(|| false));
     let vpc = super::vpc(&aws, &settings).await?;
@@ -161,9 +167,9 @@ fn from_manifest(path: &Path, existing: &[Service]) -> Result<Service, Failure> 
     let found = found.ok_or_else(|| unreadable(&"it holds no object of kind Service"))?;
     let mut service: Service = serde_json::from_value(found).map_err(|error| unreadable(&error))?;
     service.metadata.namespace.get_or_insert_with(|| "default".to_owned());
-    let same = existing.iter().find(|other| {
-        other.metadata.namespace == service.metadata.namespace && other.metadata.name == service.metadata.name
-    });
+    let same = existing
+        .iter()
+        .find(|other| other.metadata.namespace == service.metadata.namespace && other.metadata.name == service.metadata.name);
     match same {
         Some(same) => {
             service.metadata.uid = same.metadata.uid.clone();
@@ -184,7 +190,8 @@ fn keep_node_ports(service: &mut Service, existing: &Service) {
         spec.health_check_node_port = existing.spec.as_ref().and_then(|spec| spec.health_check_node_port);
     }
     for port in spec.ports.iter_mut().flatten().filter(|port| port.node_port.is_none()) {
-        port.node_port = known.iter().find(|old| old.port == port.port && old.protocol == port.protocol).and_then(|old| old.node_port);
+        port.node_port =
+            known.iter().find(|old| old.port == port.port && old.protocol == port.protocol).and_then(|old| old.node_port);
     }
 }
 

@@ -27,7 +27,7 @@ pub struct SharedFlags {
     #[arg(long, env = "LANDFALL_WATCH_NAMESPACE", value_name = "NAMESPACE", value_parser = parse::namespace, help_heading = "Cluster")]
     pub watch_namespace: Option<String>,
 
-    /// VPC of the cluster [default: that of the nodes' instances]
+    /// VPC of the cluster [default: that of this instance, by its metadata]
     #[arg(long, env = "LANDFALL_VPC_ID", value_name = "ID", value_parser = parse::vpc_id, help_heading = "AWS")]
     pub vpc_id: Option<VpcId>,
 

@@ -61,10 +61,8 @@ pub async fn apply(aws: &Aws, observer: &Observer, plan: &Plan) -> Outcome {
                 Err(Refusal::Aws(error)) => {
                     // Refused for a reason that AWS gave before acting: the inventory still holds. Anything else may have
                     // taken effect although we saw an error.
-                    if !matches!(
-                        error.class(),
-                        Class::Throttled | Class::Permission | Class::Quota | Class::Busy | Class::Input
-                    ) {
+                    if !matches!(error.class(), Class::Throttled | Class::Permission | Class::Quota | Class::Busy | Class::Input)
+                    {
                         observer.inventory().mark_dirty();
                     }
                     outcome.failures.push(Failure { step: step.clone(), error });
@@ -155,8 +153,7 @@ async fn perform(aws: &Aws, observer: &Observer, action: &Action, bound: &Applie
             return Ok(Some(Applied { security_groups: [(name.clone(), id)].into(), ..Applied::default() }));
         }
         Action::CreateTargetGroup { name, protocol, port, target_type, ip_address_type, vpc, health_check, tags } => {
-            let spec =
-                TargetGroupSpec { name, protocol, port: *port, target_type, ip_address_type, vpc, health_check, tags };
+            let spec = TargetGroupSpec { name, protocol, port: *port, target_type, ip_address_type, vpc, health_check, tags };
             let target_group = aws.create_target_group(spec).await?;
             let arn = target_group.arn.clone();
             observer.inventory().created_target_group(target_group, tags.clone());
@@ -231,12 +228,7 @@ async fn perform(aws: &Aws, observer: &Observer, action: &Action, bound: &Applie
     Ok(None)
 }
 
-async fn retag(
-    aws: &Aws,
-    arn: &str,
-    set: &crate::aws::types::Tags,
-    remove: &BTreeSet<String>,
-) -> Result<(), AwsError> {
+async fn retag(aws: &Aws, arn: &str, set: &crate::aws::types::Tags, remove: &BTreeSet<String>) -> Result<(), AwsError> {
     if !set.is_empty() {
         aws.add_tags(arn, set).await?;
     }

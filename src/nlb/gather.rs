@@ -116,7 +116,7 @@ impl Gatherer {
         &self,
         key: &ServiceKey,
         service: Arc<Service>,
-        placement: Option<Placement>
+        placement: Option<Placement>,
     ) -> Result<Inputs, AwsError> {
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let lookups = build::lookups(&service, &self.policy);
@@ -145,11 +145,7 @@ impl Gatherer {
     }
 
     /// Security groups by id or by tag `Name`.
-    async fn named_groups(
-        &self,
-        facts: &Facts,
-        wanted: &BTreeSet<String>
-    ) -> Result<Vec<SecurityGroup>, AwsError> {
+    async fn named_groups(&self, facts: &Facts, wanted: &BTreeSet<String>) -> Result<Vec<SecurityGroup>, AwsError> {
         let unknown: BTreeSet<&String> = {
             let known = facts.groups.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.iter().filter(|name| !known.contains_key(*name)).collect()

@@ -68,10 +68,7 @@ impl Observer {
         self.ensure_listed().await?;
         let began = self.inventory().begin_listing();
         let (load_balancers, target_groups) = self.inventory().unread(key);
-        try_join!(
-            self.read_listeners(began, &load_balancers),
-            self.read_targets(began, &target_groups)
-        )?;
+        try_join!(self.read_listeners(began, &load_balancers), self.read_targets(began, &target_groups))?;
         let mut observed = self.inventory().observed(key, published_host_name);
         if let Some(name) = custom_name.filter(|name| !observed.load_balancers.contains_key(*name)) {
             self.add_occupant(name, &mut observed).await?;
@@ -125,7 +122,7 @@ impl Observer {
 
     async fn read_all(&self, instances: &BTreeSet<InstanceId>) -> Result<(), AwsError> {
         let _one_at_a_time = self.listing.lock().await;
-        let mut listing = self.list().await?;
+        let mut listing = Box::pin(self.list()).await?;
         let load_balancers: Vec<_> = listing.load_balancers.iter().map(|(load_balancer, _)| load_balancer.clone()).collect();
         let target_groups: Vec<_> = listing.target_groups.iter().map(|(target_group, _)| target_group.clone()).collect();
         // What vanishes while it is read is simply not there any more.
@@ -171,7 +168,7 @@ impl Observer {
         if !self.inventory().needs_listing() {
             return Ok(());
         }
-        let listing = self.list().await?;
+        let listing = Box::pin(self.list()).await?;
         self.inventory().take(listing);
         Ok(())
     }
@@ -184,11 +181,8 @@ impl Observer {
             key: tags::CLUSTER.to_owned(),
             value: self.cluster_name.clone(),
         };
-        let (load_balancers, target_groups, security_groups) = try_join!(
-            self.aws.load_balancers(),
-            self.aws.target_groups(),
-            self.aws.security_groups(&tagged),
-        )?;
+        let (load_balancers, target_groups, security_groups) =
+            try_join!(self.aws.load_balancers(), self.aws.target_groups(), self.aws.security_groups(&tagged),)?;
 
         // Names and references tell which may be ours, so that no tag of the account's other load balancers is ever read.
         let prefix = names::cluster_prefix(&self.cluster_name);
@@ -209,8 +203,7 @@ impl Observer {
             .chain(target_groups.iter().map(|group| group.arn.to_string()))
             .collect();
         let backend = security_groups.iter().find(|group| tags::is_backend(&group.tags, &self.cluster_name));
-        let (mut tags, node_groups) =
-            try_join!(self.aws.tags(&arns), self.node_groups(backend.map(|group| &group.id)))?;
+        let (mut tags, node_groups) = try_join!(self.aws.tags(&arns), self.node_groups(backend.map(|group| &group.id)))?;
 
         let ours = |tags: &BTreeMap<String, String>| tags::owner(tags, &self.cluster_name).is_some();
         Ok(Listing {
@@ -230,10 +223,7 @@ impl Observer {
     }
 
     /// Groups with rules that refer to the backend group, and those of the instances known so far.
-    async fn node_groups(
-        &self,
-        backend: Option<&SecurityGroupId>,
-    ) -> Result<Vec<crate::aws::types::SecurityGroup>, AwsError> {
+    async fn node_groups(&self, backend: Option<&SecurityGroupId>) -> Result<Vec<crate::aws::types::SecurityGroup>, AwsError> {
         let ids: BTreeSet<SecurityGroupId> =
             self.inventory().instances().values().flat_map(|instance| instance.security_groups.clone()).collect();
         let mut groups = match backend {
@@ -243,7 +233,8 @@ impl Observer {
             }
             None => Vec::new(),
         };
-        let missing: BTreeSet<SecurityGroupId> = ids.into_iter().filter(|id| groups.iter().all(|group| group.id != *id)).collect();
+        let missing: BTreeSet<SecurityGroupId> =
+            ids.into_iter().filter(|id| groups.iter().all(|group| group.id != *id)).collect();
         if !missing.is_empty() {
             groups.extend(self.aws.security_groups(&SecurityGroupFilter::Ids(missing)).await?);
         }
@@ -265,11 +256,8 @@ impl Observer {
             let known = inventory.observed_shared().node_groups;
             instances.iter().flat_map(|i| i.security_groups.clone()).filter(|id| !known.contains_key(id)).collect()
         };
-        let groups = if unknown.is_empty() {
-            Vec::new()
-        } else {
-            self.aws.security_groups(&SecurityGroupFilter::Ids(unknown)).await?
-        };
+        let groups =
+            if unknown.is_empty() { Vec::new() } else { self.aws.security_groups(&SecurityGroupFilter::Ids(unknown)).await? };
         let mut inventory = self.inventory();
         inventory.add_instances(instances);
         inventory.add_node_groups(groups);
@@ -319,12 +307,8 @@ impl Observer {
                 // Ours after all: made by a run whose answer was lost, or in the listing's lag.
                 self.inventory().mark_dirty();
             }
-            let occupant = crate::nlb::model::ObservedLoadBalancer {
-                load_balancer,
-                tags,
-                listeners: BTreeMap::new(),
-                attributes: None,
-            };
+            let occupant =
+                crate::nlb::model::ObservedLoadBalancer { load_balancer, tags, listeners: BTreeMap::new(), attributes: None };
             observed.load_balancers.insert(name.to_owned(), occupant);
         }
         Ok(())

@@ -26,6 +26,32 @@ impl Claim {
             None => self.classless,
         }
     }
+
+    /// Whether a Service that is not covered may be one that was: then what AWS holds for it goes, and its finalizer too.
+    ///
+    /// The class cannot change while the type stays, and is wiped when the type changes (Kubernetes API), so a Service of
+    /// another class never was ours: it may be another Landfall's, whose finalizer has the same name.
+    #[must_use]
+    pub fn past(&self, service: &Service) -> Past {
+        let spec = service.spec.clone().unwrap_or_default();
+        match (&spec.load_balancer_class, spec.type_.as_deref()) {
+            (Some(class), _) if self.classes.contains(class) => Past::Ours,
+            (Some(_), _) => Past::Foreign,
+            (None, Some("LoadBalancer")) if !self.classless => Past::OursIfOwned,
+            (None, _) => Past::Ours,
+        }
+    }
+}
+
+/// What a Service that is not covered may have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// If it bears the finalizer it was ours.
+    Ours,
+    /// It was ours only if AWS holds something of ours for it.
+    OursIfOwned,
+    /// It never was ours.
+    Foreign,
 }
 
 #[cfg(test)]
@@ -44,7 +70,9 @@ mod tests {
         let without = service("{spec: {type: LoadBalancer}}");
         let foreign = service("{spec: {type: LoadBalancer, loadBalancerClass: service.k8s.aws/nlb}}");
         let cluster_ip = service("{spec: {type: ClusterIP}}");
-        let deleted = service("{metadata: {deletionTimestamp: 2026-01-01T00:00:00Z}, spec: {type: LoadBalancer, loadBalancerClass: landfall/nlb}}");
+        let deleted = service(
+            "{metadata: {deletionTimestamp: 2026-01-01T00:00:00Z}, spec: {type: LoadBalancer, loadBalancerClass: landfall/nlb}}",
+        );
         assert!(ours.covers(&with_class) && classless.covers(&with_class));
         assert!(!ours.covers(&without) && classless.covers(&without));
         for other in [foreign, cluster_ip, deleted] {

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::types::{LoadBalancerArn, SecurityGroupId};
 use crate::aws::Aws;
+use crate::aws::types::{LoadBalancerArn, SecurityGroupId};
 use crate::clock;
 use crate::error::Classified;
 use crate::nlb::model::Subject;

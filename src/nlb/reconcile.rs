@@ -17,7 +17,7 @@ use super::gather::Gatherer;
 use super::metrics::Metrics;
 use super::model::{Action, Desired, Observed, Placement, Plan, PortRange, Rejection, SecurityGroupRef, ServiceKey, Subject};
 use super::observe::Observer;
-use super::ownership::Claim;
+use super::ownership::{Claim, Past};
 use super::pending::Pending;
 use super::report::{self, Finding, PublishHostname};
 use super::{build, shared};
@@ -164,12 +164,11 @@ impl Reconciler {
             return (Requeue::Done, "gone");
         };
         let covered = self.claim.covers(&service);
-        if !covered && !finalizer::is_present(&*service) {
+        if !covered && self.key_if_ours(&service).is_none() {
             self.forget(key);
             return (Requeue::Done, "foreign");
         }
-        let result =
-            if covered { self.ensure(key, &service).await } else { self.release(key, &service).await };
+        let result = if covered { self.ensure(key, &service).await } else { self.release(key, &service).await };
         match result {
             Ok(requeue) => (requeue, "ok"),
             Err(error) => {
@@ -192,8 +191,7 @@ impl Reconciler {
         let outcome = self.apply(key, service, &desired, &plan).await;
         self.pending.look();
 
-        let (observed, rest) =
-            if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
+        let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
         let finding = Finding::conflicts(&rest.conflicts).unwrap_or_else(|| Finding::progress(&desired, &observed, &rest.waits));
         if let Some(failure) = outcome.worst() {
             return self.apply_failed(key, service, &desired, &observed, &failure.error).await;
@@ -221,8 +219,7 @@ impl Reconciler {
 
         let (observed, plan) = self.plan(&desired, service).await?;
         let outcome = self.apply(key, service, &desired, &plan).await;
-        let (observed, rest) =
-            if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
+        let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
 
         if let Some(failure) = outcome.worst() {
             if failure.error.class() == Class::Busy {
@@ -318,9 +315,7 @@ impl Reconciler {
                 tracing::warn!(service = %key, %error, request_id = error.request_id, %class, "AWS call failed");
                 match Finding::failure(error, failures) {
                     Some(finding) if self.claim.covers(service) => {
-                        let mut status = report::refused(service, &finding);
-                        status.conditions.retain(|condition| condition.type_ == report::READY);
-                        self.tell(key, service, &finding, status).await
+                        self.tell(key, service, &finding, report::interrupted(service, &finding)).await
                     }
                     Some(finding) => self.tell(key, service, &finding, report::leaving(service, &finding)).await,
                     None => Ok(()),
@@ -410,9 +405,16 @@ impl Reconciler {
     /// The key of a Service that is ours or that we may hold something for.
     #[must_use]
     pub fn key_if_ours(&self, service: &Service) -> Option<ServiceKey> {
-        let ours = self.claim.covers(service) || finalizer::is_present(service);
         let (namespace, name) = (service.metadata.namespace.clone()?, service.metadata.name.clone()?);
-        ours.then_some(ServiceKey { namespace, name })
+        let key = ServiceKey { namespace, name };
+        let owned = || self.observer.inventory().owns_something(&key);
+        let ours = self.claim.covers(service)
+            || match self.claim.past(service) {
+                Past::Ours => finalizer::is_present(service) || owned(),
+                Past::OursIfOwned => owned(),
+                Past::Foreign => false,
+            };
+        ours.then_some(key)
     }
 }
 

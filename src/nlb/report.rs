@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::aws::AwsError;
 use crate::aws::types::{LoadBalancer, LoadBalancerState};
@@ -111,12 +112,17 @@ impl Finding {
     /// The Service gives its load balancer up.
     #[must_use]
     pub fn deleting() -> Self {
-        Self::new(ConditionStatus::False, "Deleting", "deleting the load balancer and what belongs to it".to_owned(), Kind::Normal)
+        Self::new(
+            ConditionStatus::False,
+            "Deleting",
+            "deleting the load balancer and what belongs to it".to_owned(),
+            Kind::Normal,
+        )
     }
 
     /// The message to publish: the one that is published already if it differs in the request id only.
     fn published(&self, service: &Service) -> String {
-        let current = published_condition(service, READY).map(|(_, message)| message);
+        let current = published_condition(service, READY).map(|published| published.message);
         match (current, &self.request_id) {
             (Some(message), _) if same_but_request_id(&message, &self.message) => message,
             (_, Some(id)) => format!("{}{REQUEST_ID}{id})", self.message),
@@ -127,8 +133,9 @@ impl Finding {
     /// Whether this is news to whoever reads the Service's status.
     #[must_use]
     pub fn is_news(&self, service: &Service) -> bool {
-        published_condition(service, READY).is_none_or(|(reason, message)| {
-            reason != self.reason || (self.kind == Kind::Warning && !same_but_request_id(&message, &self.message))
+        published_condition(service, READY).is_none_or(|published| {
+            let same_words = same_but_request_id(&published.message, &self.message);
+            published.reason != self.reason || (self.kind == Kind::Warning && !same_words)
         })
     }
 }
@@ -137,9 +144,8 @@ fn same_but_request_id(published: &str, message: &str) -> bool {
     published.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with(REQUEST_ID))
 }
 
-fn published_condition(service: &Service, type_: &str) -> Option<(String, String)> {
-    let conditions = service.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == type_).map(|found| (found.reason.clone(), found.message.clone()))
+fn published_condition(service: &Service, type_: &str) -> Option<Condition> {
+    service.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_).cloned()
 }
 
 /// Host name that the Service's status shows now.
@@ -188,17 +194,47 @@ pub fn status(service: &Service, desired: &Desired, host_name: Option<String>, f
     ServiceStatus { host_name, ports: ports.collect(), conditions: vec![accepted, ready(service, finding)] }
 }
 
+/// Status of a Service that could not be looked at: what was published stays, and Ready says why nothing more is known.
+#[must_use]
+pub fn interrupted(service: &Service, finding: &Finding) -> ServiceStatus {
+    let accepted = published_condition(service, ACCEPTED).map(|published| ConditionValue {
+        type_: ACCEPTED,
+        status: match published.status.as_str() {
+            "True" => ConditionStatus::True,
+            "False" => ConditionStatus::False,
+            _ => ConditionStatus::Unknown,
+        },
+        reason: published.reason,
+        message: published.message,
+    });
+    let (host_name, ports) = published(service);
+    let ready = if host_name.is_some() {
+        // It was serving when it was last seen, and nothing was done to it.
+        condition(READY, ConditionStatus::True, &finding.reason, finding.published(service))
+    } else {
+        ready(service, finding)
+    };
+    ServiceStatus { host_name, ports, conditions: accepted.into_iter().chain([ready]).collect() }
+}
+
+/// Host name and ports as published.
+fn published(service: &Service) -> (Option<String>, Vec<(u16, &'static str)>) {
+    let ingress = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first());
+    let protocol = |name: &str| if name == "UDP" { "UDP" } else { "TCP" };
+    let ports = ingress.and_then(|ingress| ingress.ports.as_ref()).into_iter().flatten();
+    let ports = ports.filter_map(|port| Some((u16::try_from(port.port).ok()?, protocol(&port.protocol)))).collect();
+    (published_host_name(service), ports)
+}
+
 /// Status of a Service whose input was refused. A load balancer that exists is left as it is, and so is its host name.
 #[must_use]
 pub fn refused(service: &Service, finding: &Finding) -> ServiceStatus {
-    let published = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first());
-    let protocol = |name: &str| if name == "UDP" { "UDP" } else { "TCP" };
-    let ports = published.and_then(|ingress| ingress.ports.as_ref()).into_iter().flatten();
-    let serves = published.is_some();
+    let (host_name, ports) = published(service);
+    let serves = host_name.is_some();
     let still = if serves { " The load balancer is left as it was before." } else { "" };
     ServiceStatus {
-        host_name: published_host_name(service),
-        ports: ports.filter_map(|port| Some((u16::try_from(port.port).ok()?, protocol(&port.protocol)))).collect(),
+        host_name,
+        ports,
         conditions: vec![
             condition(ACCEPTED, ConditionStatus::False, &finding.reason, finding.message.clone()),
             if serves {

@@ -58,9 +58,13 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
 
 /// Whether nothing shared is left, or somebody other than `leaving` still needs it.
 pub(super) fn is_released(run: &Reconciler, leaving: &ServiceKey) -> bool {
-    let others = run.gatherer.cluster.services.state().iter().any(|service| {
-        run.key_if_ours(service).is_some_and(|key| key != *leaving) && run.claim.covers(service)
-    });
+    let others = run
+        .gatherer
+        .cluster
+        .services
+        .state()
+        .iter()
+        .any(|service| run.key_if_ours(service).is_some_and(|key| key != *leaving) && run.claim.covers(service));
     others || run.observer.inventory().shared().backend.is_none()
 }
 

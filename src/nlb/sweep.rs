@@ -42,13 +42,13 @@ async fn sweep(reconciler: &Reconciler) -> Result<(), AwsError> {
 /// that were given the same name would delete each other's load balancers.
 fn report_orphans(reconciler: &Reconciler) {
     let owners = reconciler.observer.inventory().owners();
-    let orphans: Vec<String> = owners
-        .into_iter()
-        .filter(|key| reconciler.gatherer.cluster.service(key).is_none())
-        .map(|key| key.to_string())
-        .collect();
+    let orphans: Vec<String> =
+        owners.into_iter().filter(|key| reconciler.gatherer.cluster.service(key).is_none()).map(|key| key.to_string()).collect();
     reconciler.metrics.set_orphans(orphans.len());
     if !orphans.is_empty() {
-        tracing::warn!(services = orphans.join(", "), "AWS holds load balancers, target groups or security groups of Services that do not exist");
+        tracing::warn!(
+            services = orphans.join(", "),
+            "AWS holds load balancers, target groups or security groups of Services that do not exist"
+        );
     }
 }

@@ -10,8 +10,8 @@
 //! limits, CNI plugins, cluster DNS (names are asked at [`Options::dns`]), `kubectl logs` and `exec` (output is in
 //! `<workdir>/pods/<namespace>_<name>/<container>.log`), node heartbeats (a Node stays Ready until somebody patches it).
 //!
-//! From the ground up: [`launcher`] and [`network`]; [`namespaces`]; [`certificates`] and [`process`]; [`control_plane`]; [`images`];
-//! [`kubelet`]; [`nodes`]. The program `landfall-cluster` (`bin/cluster/`) joins a cluster with the AWS emulator for people.
+//! From the ground up: `launcher` and `network`; `namespaces`; `certificates` and `process`; `control_plane`; `images`; `kubelet`;
+//! `nodes`. The program `landfall-cluster` (`bin/cluster/`) joins a cluster with the AWS emulator for people.
 
 mod certificates;
 mod control_plane;
@@ -28,7 +28,7 @@ mod process;
 use std::fmt;
 use std::fs;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -38,7 +38,7 @@ use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use certificates::{Credentials, User};
 use control_plane::{ControlPlane, KUBERNETES_SERVICE, PORT, PROGRAMS};
@@ -88,7 +88,7 @@ pub struct Cluster {
     client: kube::Client,
     kubeconfig: PathBuf,
     audit_log: Option<PathBuf>,
-    kubelets: CancellationToken,
+    kubelets: DropGuard,
 }
 
 impl fmt::Debug for Cluster {
@@ -154,7 +154,7 @@ impl Cluster {
         }
         progress("ServiceAccount default/default");
         wait_for_account(&client, &mut control_plane, &logs).await?;
-        Ok(Self { control_plane, runtimes, nodes, client, kubeconfig, audit_log, kubelets })
+        Ok(Self { control_plane, runtimes, nodes, client, kubeconfig, audit_log, kubelets: kubelets.drop_guard() })
     }
 
     /// The administrator's kubeconfig.
@@ -211,6 +211,22 @@ impl Cluster {
         Ok(network::connect_node(self.node(name)?)?)
     }
 
+    /// Drops every packet that a pod or node sends to the API server, also by its ClusterIP; whatever else it talks to still answers.
+    ///
+    /// # Errors
+    /// `iptables` failed.
+    pub fn cut_from_api_server(&self, client: Ipv4Addr) -> Result<(), Error> {
+        Ok(network::refuse_packets(true, client, PORT)?)
+    }
+
+    /// Ends [`Cluster::cut_from_api_server`].
+    ///
+    /// # Errors
+    /// It was not cut, or `iptables` failed.
+    pub fn restore_to_api_server(&self, client: Ipv4Addr) -> Result<(), Error> {
+        Ok(network::refuse_packets(false, client, PORT)?)
+    }
+
     /// Suspends the API server's process: connections are accepted by the kernel and nobody answers.
     ///
     /// # Errors
@@ -229,7 +245,7 @@ impl Cluster {
 
     /// Ends pods, nodes and control plane, within a few seconds. Pods get SIGKILL: their objects are of no use to anybody any more.
     pub async fn stop(self) {
-        self.kubelets.cancel();
+        drop(self.kubelets);
         futures::future::join_all(self.runtimes.into_iter().map(NodeRuntime::stop)).await;
         self.control_plane.stop().await;
     }

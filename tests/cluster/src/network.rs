@@ -37,15 +37,15 @@ const VPC_LOCAL_RANGES: [&str; 3] = ["10.20.0.0/24", "10.20.128.0/17", "10.64.0.
 /// A network command that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// `ip` refused a line; its own words are in `message`.
-    #[error("`ip` failed while it made {what}: {message}")]
+    /// `ip` or `iptables` refused something; its own words are in `message`.
+    #[error("cannot make {what}: {message}")]
     Refused {
         /// What was being made.
         what: String,
-        /// What `ip` printed.
+        /// What the command printed, and its arguments.
         message: String,
     },
-    /// `ip` could not be run, or a kernel setting not be written.
+    /// The command could not be run, or a kernel setting not be written.
     #[error("cannot make {what}: {source}")]
     Io {
         /// What was being made.
@@ -156,6 +156,14 @@ pub(crate) fn move_thread(namespace: &Path) -> io::Result<()> {
     Ok(setns(fs::File::open(namespace)?, CloneFlags::CLONE_NEWNET)?)
 }
 
+/// Drops what `client` sends to a port of the VPC's own address, or stops doing so.
+pub(crate) fn refuse_packets(refuse: bool, client: Ipv4Addr, port: u16) -> Result<(), NetworkError> {
+    let (change, client, server, port) =
+        (if refuse { "--insert" } else { "--delete" }, client.to_string(), VPC_ADDRESS.to_string(), port.to_string());
+    let rule = ["INPUT", "--source", &client, "--destination", &server, "--protocol", "tcp", "--dport", &port, "--jump", "DROP"];
+    run("iptables", &format!("the cut of {client}"), &[&["--wait", change], &rule[..]].concat(), "")
+}
+
 /// Host names everywhere inside are asked at `server` (port 53).
 pub(crate) fn use_resolver(server: std::net::IpAddr, workdir: &Path) -> io::Result<()> {
     let content = format!("nameserver {server}\noptions timeout:2 attempts:2\n");
@@ -214,18 +222,18 @@ fn in_namespace<T: Send + 'static>(
 }
 
 fn ip(what: &str, arguments: &[&str]) -> Result<(), NetworkError> {
-    run(what, arguments, "")
+    run("ip", what, arguments, "")
 }
 
 fn batch(what: &str, namespace: Option<&str>, lines: &[String]) -> Result<(), NetworkError> {
     let mut arguments = namespace.map_or(vec![], |name| vec!["-n", name]);
     arguments.extend(["-batch", "-"]);
-    run(what, &arguments, &(lines.join("\n") + "\n"))
+    run("ip", what, &arguments, &(lines.join("\n") + "\n"))
 }
 
-fn run(what: &str, arguments: &[&str], input: &str) -> Result<(), NetworkError> {
+fn run(program: &str, what: &str, arguments: &[&str], input: &str) -> Result<(), NetworkError> {
     let failed = |source| NetworkError::Io { what: what.to_owned(), source };
-    let mut command = Command::new("ip");
+    let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -236,6 +244,6 @@ fn run(what: &str, arguments: &[&str], input: &str) -> Result<(), NetworkError> 
     if output.status.success() {
         return Ok(());
     }
-    let message = format!("{} (ip {})", String::from_utf8_lossy(&output.stderr).trim(), arguments.join(" "));
+    let message = format!("{} ({program} {})", String::from_utf8_lossy(&output.stderr).trim(), arguments.join(" "));
     Err(NetworkError::Refused { what: what.to_owned(), message })
 }

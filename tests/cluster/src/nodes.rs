@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::certificates::{Credentials, User};
 use crate::error::Error;
@@ -110,7 +110,8 @@ impl Node {
 pub(crate) struct NodeRuntime {
     pub(crate) node: Node,
     runtime: Handle,
-    shutdown: CancellationToken,
+    /// Ends the thread when dropped.
+    shutdown: DropGuard,
     proxy: Process,
 }
 
@@ -127,7 +128,7 @@ impl NodeRuntime {
         let shutdown = CancellationToken::new();
         let runtime = start_thread(&node, shutdown.clone()).await?;
         let proxy = start_proxy(&node, binaries, workdir, logs, credentials)?;
-        Ok(Self { node, runtime, shutdown, proxy })
+        Ok(Self { node, runtime, shutdown: shutdown.drop_guard(), proxy })
     }
 
     /// Runs a future on the node's thread: its sockets are the node's.
@@ -157,7 +158,7 @@ impl NodeRuntime {
     }
 
     pub(crate) async fn stop(self) {
-        self.shutdown.cancel();
+        drop(self.shutdown);
         self.proxy.stop(Duration::from_secs(1)).await;
     }
 }

@@ -34,7 +34,7 @@ impl Controller {
             .arg("controller")
             .args(["--load-balancer-class", &world.class, "--admin-address", &admin])
             .args(["--leader-election-namespace", &world.namespace, "--identity", name])
-            .args(["--sweep-interval", "1h", "--log-level", "debug"])
+            .args(["--sweep-interval", "1h", "--log-level", "info,landfall=debug"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second handle"))

@@ -25,7 +25,8 @@ impl Fixture {
     pub async fn cluster() -> &'static Cluster {
         CLUSTER
             .get_or_init(async || {
-                let binaries = PathBuf::from(option("LANDFALL_KUBERNETES").expect("LANDFALL_KUBERNETES: set by tools/integration.sh"));
+                let binaries =
+                    PathBuf::from(option("LANDFALL_KUBERNETES").expect("LANDFALL_KUBERNETES: set by tools/integration.sh"));
                 let workdir = PathBuf::from(option("LANDFALL_WORKDIR").unwrap_or_else(|| "target/it".to_owned()));
                 let images = Images::default();
                 images.insert("landfall", Program::new(super::controller::binary()));

@@ -53,10 +53,8 @@ impl World {
         let short: String = test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
         let namespace = format!("t{index}-{}", short.trim_matches('-').chars().take(50).collect::<String>());
         let namespace = namespace.trim_end_matches('-').replace("--", "-");
-        let object = Namespace {
-            metadata: ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() },
-            ..Namespace::default()
-        };
+        let object =
+            Namespace { metadata: ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() }, ..Namespace::default() };
         Api::all(client.clone()).create(&PostParams::default(), &object).await.expect("a namespace");
         let workdir = cluster.kubeconfig().parent().expect("the workdir").join("tests").join(&namespace);
         std::fs::create_dir_all(&workdir).expect("a folder for logs");
@@ -116,7 +114,8 @@ impl World {
     pub fn service(&self, name: &str, annotations: &[(&str, &str)], spec: &str) -> Service {
         let mut service: Service = serde_saphyr::from_str(&format!("spec: {spec}")).expect("a Service spec in YAML");
         service.metadata.name = Some(name.to_owned());
-        service.metadata.annotations = Some(annotations.iter().map(|(key, value)| (annotation(key), (*value).to_owned())).collect());
+        service.metadata.annotations =
+            Some(annotations.iter().map(|(key, value)| (annotation(key), (*value).to_owned())).collect());
         let spec = service.spec.as_mut().expect("a spec");
         spec.type_.get_or_insert_with(|| "LoadBalancer".to_owned());
         if spec.type_.as_deref() == Some("LoadBalancer") {
@@ -188,7 +187,8 @@ impl World {
             if ours(&group.tags) {
                 left.push(group.name);
             } else {
-                let rules = group.rules.iter().filter(|rule| rule.description.as_ref().is_some_and(|text| text.contains("landfall")));
+                let rules =
+                    group.rules.iter().filter(|rule| rule.description.as_ref().is_some_and(|text| text.contains("landfall")));
                 left.extend(rules.map(|rule| format!("{} admits {rule:?}", group.name)));
             }
         }
@@ -267,7 +267,8 @@ fn annotation(key: &str) -> String {
 /// GET, expecting 200; the body.
 pub async fn http_get(url: &str) -> Result<String, String> {
     let client: HttpClient<_, Empty<Bytes>> = HttpClient::builder(TokioExecutor::new()).build_http();
-    let answer = client.get(url.parse().map_err(|error| format!("{url}: {error}"))?).await.map_err(|error| format!("{url}: {error:?}"))?;
+    let answer =
+        client.get(url.parse().map_err(|error| format!("{url}: {error}"))?).await.map_err(|error| format!("{url}: {error:?}"))?;
     let status = answer.status();
     let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();

@@ -40,8 +40,16 @@ fn a_name_is_created_once_and_only_with_the_same_settings() {
     assert_eq!(kit.load_balancer("web", &[("Tags.member.1.Key", "owner"), ("Tags.member.1.Value", "b")]), arn);
     assert_eq!(kit.region.load_balancers().len(), 1);
     assert_eq!(kit.region.load_balancers()[0].tags["owner"], "a", "an idempotent create changes nothing");
-    let other = [("Name", "web"), ("Type", "network"), ("Scheme", "internal"), ("Subnets.member.1", kit.subnet("internal-a"))];
-    assert_eq!(kit.elb_error("CreateLoadBalancer", &other), "DuplicateLoadBalancerName");
+    let (same, other, group) = (kit.subnet("public-a"), kit.subnet("public-b"), kit.security_group("front"));
+    for difference in [
+        &[("Subnets.member.1", same), ("Scheme", "internal")][..],
+        &[("Subnets.member.1", other)],
+        &[("Subnets.member.1", same), ("SecurityGroups.member.1", &group)],
+    ] {
+        let mut create = vec![("Name", "web"), ("Type", "network")];
+        create.extend(difference);
+        assert_eq!(kit.elb_error("CreateLoadBalancer", &create), "DuplicateLoadBalancerName", "{difference:?}");
+    }
 }
 
 #[test]

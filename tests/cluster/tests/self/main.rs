@@ -106,6 +106,7 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
         an_unknown_image_says_what_to_do read,
         a_job_uses_its_service_account read,
         init_containers_and_environment read,
+        a_pod_is_cut_from_the_api_server_alone read,
         a_cut_node_is_silent write,
         a_paused_api_server_is_waited_for write,
     ]
@@ -347,6 +348,23 @@ async fn a_cut_node_is_silent(scope: Scope) -> Outcome {
     scope.cluster.restore_node("node-3")?;
     ensure(silent, "a pod on a node that is cut off answered")?;
     until("the pod to answer again", || async { Ok(get(target, "/").await?.status == 200) }).await
+}
+
+async fn a_pod_is_cut_from_the_api_server_alone(scope: Scope) -> Outcome {
+    scope.create(Scope::backend_pod("apart", json!({}), json!({}))).await?;
+    let address = address(&scope.ready_pods("apart", 1).await?.remove(0))?;
+    let namespace = format!("--net=/run/netns/pod-{address}");
+    let reaches = async || {
+        let mut curl = tokio::process::Command::new("nsenter");
+        curl.args([&namespace, "curl", "-sk", "--max-time", "1", "https://10.0.0.1/livez"]);
+        Ok::<_, libtest_mimic::Failed>(curl.output().await?.status.success())
+    };
+    ensure(reaches().await?, "the API server does not answer the pod")?;
+    scope.cluster.cut_from_api_server(address)?;
+    ensure(!reaches().await?, "the API server answers although the pod is cut off")?;
+    equal("the pod itself", get((address, 9376), "/").await?.status, 200)?;
+    scope.cluster.restore_to_api_server(address)?;
+    until("the API server to answer again", reaches).await
 }
 
 async fn a_paused_api_server_is_waited_for(scope: Scope) -> Outcome {

@@ -7,6 +7,7 @@ mod arguments;
 mod surroundings;
 
 use std::fs;
+use std::io::IsTerminal;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -52,6 +53,10 @@ fn start(run: &Run) -> Result<ExitCode, Problem> {
     // Before the namespaces, which have no network to build anything from.
     let binaries = run.binaries.clone().map_or_else(built_control_plane, Ok)?;
     enter_namespaces()?;
+    // The Kubernetes client would report each try while the API server starts.
+    let filter = tracing_subscriber::EnvFilter::new("warn,kube_client=off");
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
     let runtime = tokio::runtime::Runtime::new()?;
     // Before the temporary folder, which an unhandled signal would leave behind.
     let interrupted = runtime.block_on(async { interruption() })?;
