@@ -31,6 +31,9 @@ use crate::kubernetes::{self, finalizer};
 /// What is refused for lack of a permission or of quota is tried again this often: somebody may have granted it.
 pub(super) const SLOW_RETRY: Duration = Duration::from_secs(60);
 
+/// What many Services need from the nodes is written together.
+const GATHERING: Duration = Duration::from_millis(100);
+
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -295,7 +298,7 @@ impl Reconciler {
         let failures = self.count_failure(key);
         tracing::warn!(service = %key, %error, request_id = error.request_id, class = %error.class(), "AWS refused a step");
         let host_name = report::host_name(desired, observed, self.publish);
-        let finding = Finding::failure(error, failures);
+        let finding = Finding::failure(error, failures).map(|finding| finding.while_serving(desired, observed));
         let finding = finding.unwrap_or_else(|| Finding::progress(desired, observed, &BTreeSet::new()));
         self.tell(key, service, &finding, report::status(service, desired, host_name, &finding)).await?;
         Ok(error.retry_after.map_or_else(|| retry(error.class()), Requeue::After))
@@ -379,11 +382,13 @@ impl Reconciler {
         let mut memory = self.memory();
         let known = memory.contains_key(key);
         let memory = memory.entry(key.clone()).or_default();
-        let needs_backend = self.observer.inventory().backend_is_missing() && !desired.backend_ports.is_empty();
-        if !known || needs_backend || memory.backend_ports != desired.backend_ports {
-            memory.backend_ports = desired.backend_ports.clone();
+        if self.observer.inventory().backend_is_missing() && !desired.backend_ports.is_empty() {
+            // No load balancer can be made without it.
             self.queue.enqueue_after(Subject::Shared, Duration::ZERO);
+        } else if !known || memory.backend_ports != desired.backend_ports {
+            self.queue.enqueue_after(Subject::Shared, GATHERING);
         }
+        memory.backend_ports = desired.backend_ports.clone();
     }
 
     fn forget(&self, key: &ServiceKey) {

@@ -71,6 +71,13 @@ impl Finding {
         })
     }
 
+    /// A load balancer that serves goes on serving while one of its settings cannot be changed.
+    #[must_use]
+    pub fn while_serving(self, desired: &Desired, observed: &Observed) -> Self {
+        let serves = current(desired, observed).is_some_and(|lb| lb.state.serves());
+        Self { ready: if serves { ConditionStatus::True } else { self.ready }, ..self }
+    }
+
     /// The Service cannot be served as it is written.
     #[must_use]
     pub fn rejected(rejection: &Rejection) -> Self {
@@ -259,3 +266,6 @@ fn ready(service: &Service, finding: &Finding) -> ConditionValue {
 fn condition(type_: &'static str, status: ConditionStatus, reason: &str, message: String) -> ConditionValue {
     ConditionValue { type_, status, reason: reason.to_owned(), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -388,3 +388,6 @@ impl Inventory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
