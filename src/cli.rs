@@ -244,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_shows_the_help_as_it_is() {
+        for name in ["controller", "plan"] {
+            let mut command = Cli::described().term_width(110);
+            command.build();
+            let help = command.find_subcommand(name).unwrap().clone().render_help().to_string();
+            let help: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+            let block = format!("<!-- help:{name} -->\n\n```text\n{help}```\n");
+            let page = include_str!("../docs/reference/flags.md");
+            assert!(page.contains(&block), "docs/reference/flags.md should contain:\n{block}");
+        }
+    }
+
+    #[test]
     fn a_plan_is_for_one_service_a_file_or_all() {
         let parse = |arguments: &[&str]| {
             let all = ["landfall", "plan", "--cluster-name", "demo"].into_iter().chain(arguments.iter().copied());
