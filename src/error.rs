@@ -19,7 +19,7 @@ pub enum Class {
     Transient,
     /// AWS or Kubernetes is not in the state that was read: observe anew at once.
     Stale,
-    /// AWS is still using what is to be deleted: tried again with back-off, by design of AWS.
+    /// AWS is still using what is to be deleted, or a target is not running: tried again with back-off, by design of AWS.
     Busy,
     /// Something that cannot happen did: logged loudly, tried again slowly.
     Bug,

@@ -1,6 +1,7 @@
 //! Faults on purpose: rules that pick calls and say what goes wrong with them.
 //!
-//! Imports `glob`, `error`. [`Faults::pick`] is asked once per call by `server/aws.rs`, which carries the picked faults out.
+//! Imports `glob`, `error`, and `journal` for what a write is. [`Faults::pick`] is asked once per call by `server/aws.rs`, which carries
+//! the picked faults out.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::glob;
+use crate::journal::is_write;
 use crate::query::Form;
 
 /// Which calls go wrong, and how. An absent condition matches every call; all conditions have to match.
@@ -30,9 +32,15 @@ pub struct Rule {
     /// A form field and its value, `*` and `?` as wildcards: `("Name", "lf-*")`.
     #[serde(default)]
     pub parameter: Option<(String, String)>,
+    /// Only calls whose action can change anything, as [`crate::Entry::write`] says.
+    #[serde(default)]
+    pub writes: bool,
     /// Only the n-th matching call, counted from 1.
     #[serde(default)]
     pub nth: Option<u64>,
+    /// Only the n-th matching call and all that follow, counted from 1: after `nth` of the same number the caller is cut off.
+    #[serde(default)]
+    pub from: Option<u64>,
     /// At most so many calls.
     #[serde(default)]
     pub times: Option<u64>,
@@ -50,7 +58,9 @@ impl Rule {
             service: None,
             action: Some(action.to_owned()),
             parameter: None,
+            writes: false,
             nth: None,
+            from: None,
             times: None,
             fault,
         }
@@ -206,7 +216,9 @@ impl Active {
             return false;
         }
         self.matched += 1;
-        let fires = self.rule.nth.is_none_or(|nth| nth == self.matched) && self.rule.times.is_none_or(|times| self.fired < times);
+        let fires = self.rule.nth.is_none_or(|nth| nth == self.matched)
+            && self.rule.from.is_none_or(|from| from <= self.matched)
+            && self.rule.times.is_none_or(|times| self.fired < times);
         self.fired += u64::from(fires);
         fires
     }
@@ -219,6 +231,7 @@ impl Rule {
             && is(&self.region, subject.region)
             && is(&self.service, subject.service)
             && self.action.as_deref().is_none_or(|pattern| glob::matches(pattern, subject.action))
+            && (!self.writes || is_write(subject.action))
             && self
                 .parameter
                 .as_ref()
@@ -255,6 +268,20 @@ mod tests {
         assert_eq!(pick(&faults, "X", &named).1, None);
         faults.remove(id);
         assert!(faults.rules().is_empty());
+    }
+
+    #[test]
+    fn a_write_can_be_the_last_one_that_gets_through() {
+        let faults = Faults::default();
+        // In this order: a rule behind one that fires does not count the call.
+        faults.add(Rule { writes: true, from: Some(3), ..Rule::on("*", Fault::DropBefore) });
+        faults.add(Rule { writes: true, nth: Some(2), ..Rule::on("*", Fault::DropAfter) });
+        let form = Form::new();
+        let fates: Vec<_> = ["CreateTags", "DescribeTags", "DeleteTags", "GetSubnets", "CreateTags", "ListTags", "AddTags"]
+            .map(|action| pick(&faults, action, &form).1)
+            .into();
+        let (before, after) = (Some(Fault::DropBefore), Some(Fault::DropAfter));
+        assert_eq!(fates, [None, None, after, None, before.clone(), None, before]);
     }
 
     #[test]

@@ -103,7 +103,7 @@ const TABLE: &[(Class, &[&str])] = &[
         ],
     ),
     // Not as it was read: made by somebody else or by an attempt whose answer was lost (`Duplicate…`), gone, or so new that
-    // AWS does not show it everywhere yet (`…NotFound`, `InvalidSecurityGroup`, `InvalidTarget`).
+    // AWS does not show it everywhere yet (`…NotFound`, `InvalidSecurityGroup`).
     (
         Class::Stale,
         &[
@@ -122,7 +122,6 @@ const TABLE: &[(Class, &[&str])] = &[
             "InvalidSecurityGroupID.NotFound",
             "InvalidSecurityGroupRuleId.NotFound",
             "InvalidSubnetID.NotFound",
-            "InvalidTarget",
             "ListenerNotFound",
             "LoadBalancerNotFound",
             "ResourceNotFound",
@@ -131,13 +130,15 @@ const TABLE: &[(Class, &[&str])] = &[
             "TargetGroupNotFound",
         ],
     ),
-    // A target group serves one load balancer: another one still has it (`TargetGroupAssociationLimit`).
+    // A target group serves one load balancer: another one still has it (`TargetGroupAssociationLimit`). A target is not
+    // running yet, or not any more (`InvalidTarget`).
     (
         Class::Busy,
         &[
             "DependencyViolation",
             "IncorrectState",
             "InvalidGroup.InUse",
+            "InvalidTarget",
             "OperationInProgress",
             "ResourceInUse",
             "TargetGroupAssociationLimit",

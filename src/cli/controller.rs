@@ -49,6 +49,7 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let shared = &settings.shared;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster = shared.cluster_name, identity = settings.identity, "starting");
     let shutdown = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let clients = client::connect(shared.kubeconfig.as_deref()).await?;
     let (measured, mut registry) = telemetry::Metrics::new();
     let metrics = Metrics::new(measured.clone());
@@ -130,20 +131,18 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let working = tracker.spawn({
         let (reconciler, shutdown) = (reconciler.clone(), shutdown.clone());
         async move {
-            if watch::ready(synced).await.is_err() {
+            if !matches!(shutdown.run_until_cancelled(watch::ready(synced)).await, Some(Ok(()))) {
                 return;
             }
             ready.set(true);
             tracing::info!("watches are in sync");
-            if !leader.acquired().await {
+            if shutdown.run_until_cancelled(leader.acquired()).await != Some(true) {
                 return;
             }
             work_as_leader(&reconciler, queue, interval, &shutdown).await;
         }
     });
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
         _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
@@ -176,6 +175,10 @@ async fn work_as_leader(
     sweep_interval: Duration,
     shutdown: &CancellationToken,
 ) {
+    // Listed first: what AWS holds tells of Services that are ours no more. If AWS does not answer the runs list again.
+    if let Err(error) = reconciler.observer.ensure_listed().await {
+        tracing::warn!(%error, "AWS could not be listed yet");
+    }
     reconciler.enqueue_all();
     let wake = reconciler.queue.clone();
     let work = reconciler.clone();

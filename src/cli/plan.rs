@@ -1,5 +1,6 @@
 //! `landfall plan`: what the controller would do, printed before anything is done. Reads only.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,11 +15,11 @@ use kube::runtime::watcher::Event;
 use super::{Failure, OutputFormat, Target};
 use crate::aws::{Aws, AwsSettings, Meter};
 use crate::config::Settings;
-use crate::kubernetes::client;
+use crate::kubernetes::{client, finalizer};
 use crate::nlb::build;
 use crate::nlb::diff::render;
 use crate::nlb::gather::{Cluster, Gatherer};
-use crate::nlb::model::{Desired, Placement, Plan, Problem, ServiceKey};
+use crate::nlb::model::{Desired, Placement, Plan, PortRange, Problem, ServiceKey};
 use crate::nlb::observe::Observer;
 use crate::nlb::ownership::Claim;
 use crate::nlb::reconcile::observe_and_diff;
@@ -51,7 +52,9 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
     let claim = Claim { classes: settings.load_balancer_classes.clone(), classless: settings.claim_classless };
     let wanted: Vec<Arc<Service>> = match scope {
         Scope::All => {
-            services.iter().filter(|service| claim.covers(service) || is_held(service)).cloned().map(Arc::new).collect()
+            let held = build::names::finalizer(&settings.cluster_name);
+            let ours = |service: &&Service| claim.covers(service) || finalizer::is_present(*service, &held);
+            services.iter().filter(ours).cloned().map(Arc::new).collect()
         }
         Scope::One(target) => {
             let found = services.iter().find(|service| {
@@ -62,7 +65,7 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
             vec![Arc::new(found.clone())]
         }
         Scope::File(path) => {
-            let service = from_manifest(&path, &services)?;
+            let service = from_manifest(&path, &services, settings.node_port_range)?;
             services.retain(|existing| existing.metadata.uid != service.metadata.uid);
             services.push(service.clone());
             vec![Arc::new(service)]
@@ -112,6 +115,7 @@ async fn plan_for(
         name: service.metadata.name.clone().unwrap_or_default(),
     };
     let published = published_host_name(&service);
+    let custom_name = build::custom_name(&service).map(str::to_owned);
     let desired = if claim.covers(&service) {
         observer.ensure_listed().await?;
         let placement = observer.placement(&key).map(|(scheme, subnets)| Placement { scheme, subnets });
@@ -123,7 +127,7 @@ async fn plan_for(
     } else {
         Desired::nothing(key)
     };
-    let (_, plan) = observe_and_diff(observer, gatherer, &desired, published, cluster_name).await?;
+    let (_, plan) = observe_and_diff(observer, gatherer, &desired, custom_name.as_deref(), published, cluster_name).await?;
     Ok(Ok(plan))
 }
 
@@ -143,17 +147,15 @@ fn print(output: OutputFormat, plans: &[Plan], problems: &[(ServiceKey, Vec<Prob
         OutputFormat::Json => {
             let rejected: Vec<_> =
                 problems.iter().map(|(key, found)| serde_json::json!({"service": key, "problems": found})).collect();
-            println!("{:#}", serde_json::json!({"plans": render::json(plans), "rejected": rejected}));
+            let mut answer = render::json(plans);
+            answer["rejected"] = rejected.into();
+            println!("{answer:#}");
         }
     }
 }
 
-fn is_held(service: &Service) -> bool {
-    crate::kubernetes::finalizer::is_present(service)
-}
-
-/// The first Service of a manifest, as the API server would know it: with the UID of the one that it would replace.
-fn from_manifest(path: &Path, existing: &[Service]) -> Result<Service, Failure> {
+/// The first Service of a manifest, as the API server would know it: with the UID and node ports of the one that it would replace.
+fn from_manifest(path: &Path, existing: &[Service], node_ports: PortRange) -> Result<Service, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| Failure::Manifest(path.display().to_string(), error.to_string());
     let text = if path == Path::new("-") {
         let mut text = String::new();
@@ -179,6 +181,7 @@ fn from_manifest(path: &Path, existing: &[Service]) -> Result<Service, Failure> 
         // Names are hashed from the UID, which only the API server gives: those in the plan are placeholders.
         None => service.metadata.uid = Some("00000000-0000-0000-0000-000000000000".to_owned()),
     }
+    allocate_node_ports(&mut service, node_ports);
     Ok(service)
 }
 
@@ -192,6 +195,25 @@ fn keep_node_ports(service: &mut Service, existing: &Service) {
     for port in spec.ports.iter_mut().flatten().filter(|port| port.node_port.is_none()) {
         port.node_port =
             known.iter().find(|old| old.port == port.port && old.protocol == port.protocol).and_then(|old| old.node_port);
+    }
+}
+
+/// The API server allocates the node ports that are missing: those in the plan are placeholders, too.
+fn allocate_node_ports(service: &mut Service, range: PortRange) {
+    let Some(spec) = service.spec.as_mut() else { return };
+    let by_type = matches!(spec.type_.as_deref(), Some("LoadBalancer" | "NodePort"));
+    if !by_type || spec.allocate_load_balancer_node_ports == Some(false) {
+        return;
+    }
+    let is_local = spec.external_traffic_policy.as_deref() == Some("Local");
+    let ports = spec.ports.get_or_insert_default();
+    let taken: BTreeSet<i32> = ports.iter().filter_map(|port| port.node_port).chain(spec.health_check_node_port).collect();
+    let mut free = (i32::from(range.first)..=i32::from(range.last)).filter(|number| !taken.contains(number));
+    for port in ports.iter_mut().filter(|port| port.node_port.is_none()) {
+        port.node_port = free.next();
+    }
+    if is_local && spec.health_check_node_port.is_none() {
+        spec.health_check_node_port = free.next();
     }
 }
 

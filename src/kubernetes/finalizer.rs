@@ -1,4 +1,5 @@
 //! The finalizer that brackets our ownership in AWS: added before the first create, removed after the last delete.
+//! The caller gives its name.
 //!
 //! Both are JSON patches that first test the identity of the object and the entry they touch, so neither can harm an object
 //! that changed meanwhile. Neighbour: [`super::status`] writes the status.
@@ -13,9 +14,6 @@ use serde_json::{Value, json};
 
 use super::{CALL_LIMIT, Error, MANAGER, Written, call};
 
-/// Our finalizer.
-pub const FINALIZER: &str = "landfall/nlb";
-
 /// Kinds that can carry the finalizer.
 pub trait Finalizable: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned {}
 
@@ -23,51 +21,42 @@ impl<K> Finalizable for K where K: Resource<DynamicType = (), Scope = NamespaceR
 
 /// Whether the object carries the finalizer.
 #[must_use]
-pub fn is_present(object: &impl ResourceExt) -> bool {
-    object.finalizers().iter().any(|name| name == FINALIZER)
+pub fn is_present(object: &impl ResourceExt, finalizer: &str) -> bool {
+    object.finalizers().iter().any(|name| name == finalizer)
 }
 
 /// Adds the finalizer. Does nothing if `object` has it.
 ///
 /// # Errors
 /// [`Error::Stale`] if the object was changed, replaced or deleted since it was read: read it again.
-pub async fn add<K: Finalizable>(client: &Client, object: &K) -> Result<Written, Error> {
-    match addition(object) {
+pub async fn add<K: Finalizable>(client: &Client, object: &K, finalizer: &str) -> Result<Written, Error> {
+    match addition(object, finalizer) {
         None => Ok(Written::Unchanged),
         Some(patch) => send(client, object, "add finalizer to", patch).await.map(|()| Written::Changed),
     }
 }
 
-/// Removes the finalizer, which lets a deleted object go. Does nothing if `object` has none; an object that is gone is fine.
+/// Removes the finalizer, which lets a deleted object go. Does nothing if `object` has none.
 ///
 /// # Errors
-/// [`Error::Stale`] if the finalizers were changed since the object was read: read it again.
-pub async fn remove<K: Finalizable>(client: &Client, object: &K) -> Result<Written, Error> {
-    let Some(patch) = removal(object) else { return Ok(Written::Unchanged) };
-    match send(client, object, "remove finalizer from", patch).await {
-        Ok(()) => Ok(Written::Changed),
-        Err(Error::Stale { .. }) if is_gone(client, object).await? => Ok(Written::Unchanged),
-        Err(error) => Err(error),
+/// [`Error::Stale`] if the finalizers were changed since the object was read, or the object is gone: look at it again.
+pub async fn remove<K: Finalizable>(client: &Client, object: &K, finalizer: &str) -> Result<Written, Error> {
+    match removal(object, finalizer) {
+        None => Ok(Written::Unchanged),
+        Some(patch) => send(client, object, "remove finalizer from", patch).await.map(|()| Written::Changed),
     }
 }
 
-/// Whether the object, or at least this incarnation of it, does not exist any more.
-async fn is_gone<K: Finalizable>(client: &Client, object: &K) -> Result<bool, Error> {
-    let (api, name) = (api::<K>(client, object), object.name_any());
-    let current = call(format!("get {} {name}", K::kind(&())), CALL_LIMIT, api.get_metadata_opt(&name)).await?;
-    Ok(current.is_none_or(|current| current.metadata.uid != object.meta().uid))
-}
-
-fn addition(object: &impl ResourceExt) -> Option<Value> {
-    if is_present(object) {
+fn addition(object: &impl ResourceExt, finalizer: &str) -> Option<Value> {
+    if is_present(object, finalizer) {
         return None;
     }
     let present = object.finalizers();
     let (current, path, added) = if present.is_empty() {
         // A list that is not there tests equal to null.
-        (Value::Null, "/metadata/finalizers", json!([FINALIZER]))
+        (Value::Null, "/metadata/finalizers", json!([finalizer]))
     } else {
-        (json!(present), "/metadata/finalizers/-", json!(FINALIZER))
+        (json!(present), "/metadata/finalizers/-", json!(finalizer))
     };
     Some(json!([
         same_object(object),
@@ -76,12 +65,12 @@ fn addition(object: &impl ResourceExt) -> Option<Value> {
     ]))
 }
 
-fn removal(object: &impl ResourceExt) -> Option<Value> {
-    let index = object.finalizers().iter().position(|name| name == FINALIZER)?;
+fn removal(object: &impl ResourceExt, finalizer: &str) -> Option<Value> {
+    let index = object.finalizers().iter().position(|name| name == finalizer)?;
     let path = format!("/metadata/finalizers/{index}");
     Some(json!([
         same_object(object),
-        {"op": "test", "path": path, "value": FINALIZER},
+        {"op": "test", "path": path, "value": finalizer},
         {"op": "remove", "path": path},
     ]))
 }
@@ -118,6 +107,8 @@ mod tests {
     use k8s_openapi::api::core::v1::Service;
     use kube::core::ObjectMeta;
 
+    const FINALIZER: &str = "landfall/nlb";
+
     fn service(finalizers: &[&str]) -> Service {
         let finalizers = (!finalizers.is_empty()).then(|| finalizers.iter().map(|name| (*name).to_owned()).collect());
         Service { metadata: ObjectMeta { uid: Some("u-1".into()), finalizers, ..ObjectMeta::default() }, ..Service::default() }
@@ -130,7 +121,7 @@ mod tests {
             {"op": "test", "path": "/metadata/finalizers", "value": null},
             {"op": "add", "path": "/metadata/finalizers", "value": ["landfall/nlb"]},
         ]);
-        assert_eq!(addition(&service(&[])), Some(expected));
+        assert_eq!(addition(&service(&[]), FINALIZER), Some(expected));
     }
 
     #[test]
@@ -140,24 +131,24 @@ mod tests {
             {"op": "test", "path": "/metadata/finalizers", "value": ["a/b"]},
             {"op": "add", "path": "/metadata/finalizers/-", "value": "landfall/nlb"},
         ]);
-        assert_eq!(addition(&service(&["a/b"])), Some(expected));
+        assert_eq!(addition(&service(&["a/b"]), FINALIZER), Some(expected));
         let expected = json!([
             {"op": "test", "path": "/metadata/uid", "value": "u-1"},
             {"op": "test", "path": "/metadata/finalizers/1", "value": "landfall/nlb"},
             {"op": "remove", "path": "/metadata/finalizers/1"},
         ]);
-        assert_eq!(removal(&service(&["a/b", FINALIZER, "c/d"])), Some(expected));
+        assert_eq!(removal(&service(&["a/b", FINALIZER, "c/d"]), FINALIZER), Some(expected));
     }
 
     #[test]
     fn nothing_is_sent_when_it_is_as_wanted() {
-        assert_eq!(addition(&service(&["a/b", FINALIZER])), None);
-        assert_eq!(removal(&service(&["a/b"])), None);
+        assert_eq!(addition(&service(&["a/b", FINALIZER]), FINALIZER), None);
+        assert_eq!(removal(&service(&["a/b"]), FINALIZER), None);
     }
 
     #[test]
     fn the_patches_are_json_patches() {
-        for patch in [addition(&service(&["a/b"])).unwrap(), removal(&service(&[FINALIZER])).unwrap()] {
+        for patch in [addition(&service(&["a/b"]), FINALIZER).unwrap(), removal(&service(&[FINALIZER]), FINALIZER).unwrap()] {
             let parsed: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
             assert!(matches!(parsed, Patch::Json(operations) if operations.0.len() == 3));
         }

@@ -62,12 +62,13 @@ pub struct ServiceStatus {
     pub conditions: Vec<ConditionValue>,
 }
 
-/// Makes the Service's status say `status`. Sends nothing if it does already.
+/// Makes the Service's status say `status`. Sends nothing if it does already, by what `service` shows; `lags`: something else
+/// was written since then, so that what `service` shows proves nothing.
 ///
 /// # Errors
 /// [`Error::Stale`] if the Service was deleted or replaced since it was read.
-pub async fn publish(client: &Client, service: &Service, status: &ServiceStatus) -> Result<Written, Error> {
-    let Some(body) = patch(service, status, clock::wall()) else { return Ok(Written::Unchanged) };
+pub async fn publish(client: &Client, service: &Service, status: &ServiceStatus, lags: bool) -> Result<Written, Error> {
+    let Some(body) = patch(service, status, lags, clock::wall()) else { return Ok(Written::Unchanged) };
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     let api: Api<Service> = Api::namespaced(client.clone(), &namespace);
     let parameters = PatchParams::apply(MANAGER).force();
@@ -77,14 +78,14 @@ pub async fn publish(client: &Client, service: &Service, status: &ServiceStatus)
 }
 
 /// The apply patch, or `None` if the status already is as wanted.
-fn patch(service: &Service, status: &ServiceStatus, now: Timestamp) -> Option<Value> {
+fn patch(service: &Service, status: &ServiceStatus, lags: bool, now: Timestamp) -> Option<Value> {
     let current = service.status.clone().unwrap_or_default();
     let ingress = ingress(status);
     let mut was: Vec<Condition> = current.conditions.unwrap_or_default();
     was.retain(|condition| condition.type_.starts_with(CONDITION_PREFIX));
     was.sort_by(|a, b| a.type_.cmp(&b.type_));
     let conditions = conditions(service.metadata.generation, status, &was, now);
-    if conditions == was && ingress == current.load_balancer.and_then(|current| current.ingress).unwrap_or_default() {
+    if !lags && conditions == was && ingress == current.load_balancer.and_then(|current| current.ingress).unwrap_or_default() {
         return None;
     }
     // The list is always named, empty too: leaving it out would leave it to whoever wrote it besides us.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
-use crate::aws::types::{LoadBalancerArn, SecurityGroup, SecurityGroupId, TargetGroupArn};
+use crate::aws::types::{InstanceId, LoadBalancerArn, SecurityGroup, SecurityGroupId, TargetGroupArn};
 use crate::aws::{Aws, AwsError, LoadBalancerSpec, TargetGroupSpec};
 use crate::error::{Class, Classified};
 use crate::nlb::model::{Action, Applied, LoadBalancerRef, Plan, SecurityGroupRef, Step, TargetGroupRef};
@@ -36,6 +36,17 @@ impl Outcome {
     #[must_use]
     pub fn worst(&self) -> Option<&Failure> {
         self.failures.iter().min_by_key(|failure| failure.error.class())
+    }
+
+    /// Instances that AWS refused as targets: at least one of them is not there (any more, or yet).
+    #[must_use]
+    pub fn refused_instances(&self) -> BTreeSet<InstanceId> {
+        let refused = self.failures.iter().filter(|failure| failure.error.code() == "InvalidTarget");
+        let targets = refused.filter_map(|failure| match &failure.step.action {
+            Action::RegisterTargets { targets, .. } => Some(targets),
+            _ => None,
+        });
+        targets.flatten().filter(|target| target.id.starts_with("i-")).map(|target| target.id.as_str().into()).collect()
     }
 }
 

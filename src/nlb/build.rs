@@ -59,6 +59,12 @@ pub fn lookups(service: &Service, policy: &Policy) -> Lookups {
     Lookups { security_groups: named.into_iter().map(str::to_owned).collect(), vpc_cidrs: pods }
 }
 
+/// The load balancer name that the user chose. Others may have it, and nothing in it tells that it is ours.
+#[must_use]
+pub fn custom_name(service: &Service) -> Option<&str> {
+    Annotations::of(service).text(&annotations::NAME)
+}
+
 /// The annotations that [`build`] reads: a change of any other annotation changes nothing.
 #[must_use]
 pub fn relevant_annotations(service: &Service) -> BTreeMap<&str, &str> {

@@ -75,13 +75,14 @@ pub struct Gatherer {
     vpc: VpcId,
     policy: Arc<Policy>,
     facts: Arc<Mutex<Arc<Facts>>>,
+    missing_instances: Arc<Mutex<BTreeSet<InstanceId>>>,
 }
 
 impl Gatherer {
     /// A gatherer that has read nothing yet.
     #[must_use]
     pub fn new(cluster: Cluster, aws: Aws, vpc: VpcId, policy: Arc<Policy>) -> Self {
-        Self { cluster, aws, vpc, policy, facts: Arc::default() }
+        Self { cluster, aws, vpc, policy, facts: Arc::default(), missing_instances: Arc::default() }
     }
 
     /// The VPC.
@@ -106,6 +107,32 @@ impl Gatherer {
     /// Reads the facts anew when they are needed next.
     pub fn forget_facts(&self) {
         *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// Instances of nodes that are known not to be there: they are left out of the targets, for one that AWS does not know fails
+    /// the registration of all others.
+    #[must_use]
+    pub fn missing_instances(&self) -> BTreeSet<InstanceId> {
+        self.missing_instances.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks AWS whether these instances of nodes, and those known as missing, are there. Returns whether that is news.
+    ///
+    /// # Errors
+    /// The read failed.
+    pub async fn check_instances(&self, suspects: &BTreeSet<InstanceId>) -> Result<bool, AwsError> {
+        let known = self.missing_instances();
+        let of_nodes = self.cluster.instances();
+        let suspects: Vec<InstanceId> = known.union(suspects).filter(|id| of_nodes.contains(id)).cloned().collect();
+        let mut missing: BTreeSet<InstanceId> = suspects.iter().cloned().collect();
+        if !suspects.is_empty() {
+            for instance in self.aws.instances(&suspects).await? {
+                missing.remove(&instance.id);
+            }
+        }
+        let news = missing != known;
+        *self.missing_instances.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        Ok(news)
     }
 
     /// Everything that `build` needs for one Service.
@@ -138,7 +165,14 @@ impl Gatherer {
             service,
             nodes: self.cluster.nodes.state(),
             endpoint_slices: self.cluster.slices_of(key),
-            network: Arc::new(NetworkFacts { vpc: Some(self.vpc.clone()), vpc_cidrs, subnets, public_subnets, security_groups }),
+            network: Arc::new(NetworkFacts {
+                vpc: Some(self.vpc.clone()),
+                vpc_cidrs,
+                subnets,
+                public_subnets,
+                security_groups,
+                missing_instances: self.missing_instances(),
+            }),
             placement,
             policy: self.policy.clone(),
         })

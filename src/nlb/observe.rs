@@ -8,20 +8,24 @@ mod inventory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
+use futures::stream::{self, StreamExt};
 use futures::try_join;
 
 pub use inventory::Inventory;
 use inventory::Listing;
 
-use crate::aws::types::{InstanceId, LoadBalancer, SecurityGroupId, SubnetId, TargetGroup, VpcId};
+use crate::aws::types::{InstanceId, Listener, LoadBalancer, SecurityGroupId, SubnetId, TargetGroup, Targets, VpcId};
 use crate::aws::{Aws, AwsError, SecurityGroupFilter};
 use crate::nlb::build::{names, tags};
-use crate::nlb::model::{Observed, ObservedShared, ServiceKey};
+use crate::nlb::model::{Observed, ObservedLoadBalancer, ObservedShared, ServiceKey};
 
 /// How many attributes a sweep reads: the longest unread first. Attributes are read one object at a time, so all of a large
 /// cluster would cost more calls than everything else together.
-const ATTRIBUTES_PER_SWEEP: usize = 8;
+const ATTRIBUTES_PER_SWEEP: usize = 5;
+
+/// Calls of a sweep that are under way at once.
+const SWEEP_CALLS: usize = 8;
 
 /// Reads AWS into the inventory and the inventory into [`Observed`].
 #[derive(Clone)]
@@ -91,6 +95,11 @@ impl Observer {
     /// # Errors
     /// The first read that failed.
     pub async fn read_attributes(&self, names: &BTreeSet<String>) -> Result<(), AwsError> {
+        let began = self.inventory().begin_listing();
+        self.read_attributes_since(began, names).await
+    }
+
+    async fn read_attributes_since(&self, began: u64, names: &BTreeSet<String>) -> Result<(), AwsError> {
         try_join_all(names.iter().map(async |name| {
             let (load_balancer, target_group) = {
                 let inventory = self.inventory();
@@ -104,7 +113,7 @@ impl Observer {
                 (None, Some(arn)) => self.aws.target_group_attributes(&arn).await?,
                 (None, None) => return Ok(()),
             };
-            self.inventory().set_attributes(name, attributes);
+            self.inventory().set_attributes(name, began, attributes);
             Ok(())
         }))
         .await
@@ -121,39 +130,61 @@ impl Observer {
     }
 
     async fn read_all(&self, instances: &BTreeSet<InstanceId>) -> Result<(), AwsError> {
-        let _one_at_a_time = self.listing.lock().await;
         let mut listing = Box::pin(self.list()).await?;
         let load_balancers: Vec<_> = listing.load_balancers.iter().map(|(load_balancer, _)| load_balancer.clone()).collect();
         let target_groups: Vec<_> = listing.target_groups.iter().map(|(target_group, _)| target_group.clone()).collect();
-        // What vanishes while it is read is simply not there any more.
-        let listeners = join_all(load_balancers.iter().map(|lb| self.aws.listeners(&lb.arn))).await;
-        for (load_balancer, listeners) in load_balancers.iter().zip(listeners) {
-            match listeners {
+        // Few at a time, so that what users wait for is not kept waiting. One object that cannot be read is read by the run
+        // of its Service; one that vanished meanwhile is simply not there any more.
+        let listeners = stream::iter(load_balancers.clone()).map(|lb| self.clone().patient_listeners(lb));
+        let listeners: Vec<_> = listeners.buffer_unordered(SWEEP_CALLS).collect().await;
+        for (load_balancer, answer) in listeners {
+            match answer {
                 Ok(listeners) => {
                     let by_port = listeners.into_iter().map(|listener| (listener.port, listener)).collect();
                     listing.listeners.insert(load_balancer.arn.clone(), by_port);
                 }
                 Err(error) if error.is_gone() => listing.load_balancers.retain(|(lb, _)| lb.arn != load_balancer.arn),
-                Err(error) => return Err(error),
+                Err(error) => tracing::debug!(%error, load_balancer = load_balancer.name, "listeners not read by the sweep"),
             }
         }
-        let targets = join_all(target_groups.iter().map(|group| self.aws.target_health(&group.arn))).await;
-        for (group, targets) in target_groups.iter().zip(targets) {
-            match targets {
+        let targets = stream::iter(target_groups.clone()).map(|group| self.clone().patient_targets(group));
+        let targets: Vec<_> = targets.buffer_unordered(SWEEP_CALLS).collect().await;
+        for (group, answer) in targets {
+            match answer {
                 Ok(targets) => {
                     listing.targets.insert(group.name.clone(), targets);
                 }
                 Err(error) if error.is_gone() => listing.target_groups.retain(|(tg, _)| tg.arn != group.arn),
-                Err(error) => return Err(error),
+                Err(error) => tracing::debug!(%error, target_group = group.name, "targets not read by the sweep"),
             }
         }
-        {
-            let mut inventory = self.inventory();
-            inventory.take(listing);
-            inventory.retain_instances(instances);
+        self.inventory().take(listing);
+        // Instances may have been given other security groups. Exchanged as a whole: none is ever unknown in between.
+        let wanted: Vec<InstanceId> = instances.iter().cloned().collect();
+        let read = if wanted.is_empty() { Vec::new() } else { self.aws.instances(&wanted).await? };
+        self.inventory().set_instances(read);
+        self.ensure_node_groups().await?;
+        let began = self.inventory().begin_listing();
+        self.read_attributes_since(began, &self.attributes_due(&load_balancers, &target_groups)).await
+    }
+
+    /// Reads that nobody waits for: they come again when it is their turn.
+    async fn patient_listeners(self, load_balancer: LoadBalancer) -> (LoadBalancer, Result<Vec<Listener>, AwsError>) {
+        loop {
+            match self.aws.listeners(&load_balancer.arn).await {
+                Err(AwsError { retry_after: Some(delay), .. }) => tokio::time::sleep(delay).await,
+                answer => return (load_balancer, answer),
+            }
         }
-        self.ensure_instances(instances).await?;
-        self.read_attributes(&self.attributes_due(&load_balancers, &target_groups)).await
+    }
+
+    async fn patient_targets(self, group: TargetGroup) -> (TargetGroup, Result<Targets, AwsError>) {
+        loop {
+            match self.aws.target_health(&group.arn).await {
+                Err(AwsError { retry_after: Some(delay), .. }) => tokio::time::sleep(delay).await,
+                answer => return (group, answer),
+            }
+        }
     }
 
     /// Makes sure that the inventory holds a listing that began after the last surprise.
@@ -251,16 +282,18 @@ impl Observer {
             return Ok(());
         }
         let instances = self.aws.instances(&missing).await?;
-        let unknown: BTreeSet<SecurityGroupId> = {
-            let inventory = self.inventory();
-            let known = inventory.observed_shared().node_groups;
-            instances.iter().flat_map(|i| i.security_groups.clone()).filter(|id| !known.contains_key(id)).collect()
-        };
-        let groups =
-            if unknown.is_empty() { Vec::new() } else { self.aws.security_groups(&SecurityGroupFilter::Ids(unknown)).await? };
-        let mut inventory = self.inventory();
-        inventory.add_instances(instances);
-        inventory.add_node_groups(groups);
+        self.inventory().add_instances(instances);
+        self.ensure_node_groups().await
+    }
+
+    /// Looks up the security groups of instances that are not known yet.
+    async fn ensure_node_groups(&self) -> Result<(), AwsError> {
+        let unknown = self.inventory().unknown_node_groups();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let groups = self.aws.security_groups(&SecurityGroupFilter::Ids(unknown)).await?;
+        self.inventory().add_node_groups(groups);
         Ok(())
     }
 
@@ -304,11 +337,16 @@ impl Observer {
             let arn = load_balancer.arn.to_string();
             let tags = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
             if tags::owner(&tags, &self.cluster_name).is_some() {
-                // Ours after all: made by a run whose answer was lost, or in the listing's lag.
-                self.inventory().mark_dirty();
+                // Ours after all. Listings do not find it by its name, nor by a group or target group of ours as long as it has
+                // none: from now on the inventory knows it.
+                let listeners = self.aws.listeners(&load_balancer.arn).await?;
+                self.inventory().adopt(load_balancer.clone(), tags.clone(), listeners.clone());
+                let listeners = listeners.into_iter().map(|listener| (listener.port, listener)).collect();
+                let own = ObservedLoadBalancer { load_balancer, tags, listeners, attributes: None };
+                observed.load_balancers.insert(name.to_owned(), own);
+                continue;
             }
-            let occupant =
-                crate::nlb::model::ObservedLoadBalancer { load_balancer, tags, listeners: BTreeMap::new(), attributes: None };
+            let occupant = ObservedLoadBalancer { load_balancer, tags, listeners: BTreeMap::new(), attributes: None };
             observed.load_balancers.insert(name.to_owned(), occupant);
         }
         Ok(())

@@ -37,11 +37,13 @@ struct Poll {
     due: Instant,
     delay: Duration,
     waiting: BTreeSet<Subject>,
+    /// Whether it was seen to be busy: only then is being free a change.
+    seen_busy: bool,
 }
 
 impl Poll {
     fn new(cadence: &Cadence) -> Self {
-        Self { due: clock::now() + cadence.first, delay: cadence.first, waiting: BTreeSet::new() }
+        Self { due: clock::now() + cadence.first, delay: cadence.first, waiting: BTreeSet::new(), seen_busy: false }
     }
 
     fn again(&mut self, cadence: &Cadence) {
@@ -81,7 +83,7 @@ impl Pending {
         self.changed.notify_one();
     }
 
-    /// Wakes `subject` when the group has no network interface any more.
+    /// Wakes `subject` when the group's network interfaces are gone; never if it has none.
     pub fn await_interfaces(&self, group: SecurityGroupId, subject: Subject) {
         self.state().groups.entry(group).or_insert_with(|| Poll::new(&INTERFACES)).waiting.insert(subject);
         self.changed.notify_one();
@@ -90,7 +92,8 @@ impl Pending {
     /// Polls until `shutdown`, and calls `wake` for each whose wait is over.
     pub async fn run(self, shutdown: CancellationToken, wake: impl Fn(Subject)) {
         loop {
-            let next = self.collect();
+            let (next, settled) = self.collect();
+            settled.into_iter().for_each(&wake);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -104,15 +107,17 @@ impl Pending {
         }
     }
 
-    /// Takes over what the inventory says is provisioning, and tells when the next poll is due.
-    fn collect(&self) -> Option<Instant> {
+    /// Takes over what the inventory says is provisioning. Tells when the next poll is due, and who need not wait any more:
+    /// a listing may have seen the change first.
+    fn collect(&self) -> (Option<Instant>, BTreeSet<Subject>) {
         let provisioning: BTreeMap<_, _> = self.observer.inventory().provisioning().into_iter().collect();
         let mut state = self.state();
-        state.load_balancers.retain(|arn, _| provisioning.contains_key(arn));
+        let settled = state.load_balancers.extract_if(.., |arn, _| !provisioning.contains_key(arn));
+        let settled = settled.flat_map(|(_, poll)| poll.waiting).collect();
         for (arn, key) in provisioning {
             state.load_balancers.entry(arn).or_insert_with(|| Poll::new(&PROVISIONING)).waiting.insert(Subject::Service(key));
         }
-        state.load_balancers.values().chain(state.groups.values()).map(|poll| poll.due).min()
+        (state.load_balancers.values().chain(state.groups.values()).map(|poll| poll.due).min(), settled)
     }
 
     async fn poll(&self) -> BTreeSet<Subject> {
@@ -160,10 +165,14 @@ impl Pending {
         for id in groups {
             match &answer {
                 Ok(in_use) if !in_use.contains(id) => {
-                    freed.extend(state.groups.remove(id).into_iter().flat_map(|poll| poll.waiting));
+                    // One that never was in use is held by something else (a rule of another group): whoever waits has his
+                    // own back-off for that.
+                    let poll = state.groups.remove(id).filter(|poll| poll.seen_busy);
+                    freed.extend(poll.into_iter().flat_map(|poll| poll.waiting));
                 }
                 _ => {
                     if let Some(poll) = state.groups.get_mut(id) {
+                        poll.seen_busy |= answer.is_ok();
                         poll.again(&INTERFACES);
                     }
                 }

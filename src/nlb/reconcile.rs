@@ -10,17 +10,22 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Service};
 use kube::Resource;
+use tokio::time::Instant;
 
 use super::apply::{Outcome, apply};
 use super::diff::{diff, render};
 use super::gather::Gatherer;
 use super::metrics::Metrics;
-use super::model::{Action, Desired, Observed, Placement, Plan, PortRange, Rejection, SecurityGroupRef, ServiceKey, Subject};
+use super::model::{
+    Action, Desired, DesiredShared, Observed, Placement, Plan, PortRange, Rejection, SecurityGroupRef, ServiceKey, Step, Subject,
+    Wait,
+};
 use super::observe::Observer;
 use super::ownership::{Claim, Past};
 use super::pending::Pending;
 use super::report::{self, Finding, PublishHostname};
 use super::{build, shared};
+use crate::aws::types::SecurityGroupId;
 use crate::aws::{Aws, AwsError};
 use crate::error::{Class, Classified};
 use crate::kubernetes::events::{Kind, Recorder};
@@ -31,8 +36,20 @@ use crate::kubernetes::{self, finalizer};
 /// What is refused for lack of a permission or of quota is tried again this often: somebody may have granted it.
 pub(super) const SLOW_RETRY: Duration = Duration::from_secs(60);
 
+/// AWS takes up to three minutes to let go of a subnet; then another of the same zone can take its place.
+const SUBNET_EXCHANGE: Duration = Duration::from_secs(15);
+
+/// Longest wait for the backend group without looking.
+const BACKEND_GROUP: Duration = Duration::from_secs(5);
+
+/// A deletion that AWS refuses so often in a row (some two minutes) is told.
+const TOLD_WHEN_BUSY: u32 = 8;
+
 /// What many Services need from the nodes is written together.
 const GATHERING: Duration = Duration::from_millis(100);
+
+/// Between two runs for a Service whose endpoints keep changing, such as during a rollout: one call takes many targets.
+const TARGETS_PAUSE: Duration = Duration::from_millis(400);
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +90,14 @@ struct Memory {
     converged: Option<u64>,
     /// Runs in a row that an AWS call ended.
     failures: u32,
+    /// When targets were registered or deregistered last.
+    targets_written: Option<Instant>,
     /// What its targets must admit, as last built.
     backend_ports: BTreeSet<(String, PortRange)>,
     /// Reason and message last told, in case the store lags behind what we wrote.
     told: Option<(String, String)>,
+    /// Status last written, for the same case.
+    published: Option<ServiceStatus>,
 }
 
 /// Everything a run needs; shared by all workers.
@@ -103,6 +124,12 @@ pub struct Reconciler {
     pub cluster_name: String,
     /// Figures.
     pub metrics: Metrics,
+    /// The shared parts as AWS matched them last, for the same purpose as [`Memory::converged`].
+    pub(super) shared_converged: Mutex<Option<DesiredShared>>,
+    /// The backend group as the last run for the shared parts left it: who waits for it is woken when that changes.
+    pub(super) shared_backend: Mutex<Option<SecurityGroupId>>,
+    /// Name of our finalizer.
+    finalizer: String,
     memory: Mutex<BTreeMap<ServiceKey, Memory>>,
 }
 
@@ -137,7 +164,25 @@ impl Reconciler {
         let Parts { claim, gatherer, observer, aws, client, recorder, queue, publish, cluster_name, metrics } = parts;
         let pending = Pending::new(aws.clone(), observer.clone());
         let memory = Mutex::default();
-        Self { claim, gatherer, observer, aws, client, recorder, queue, pending, publish, cluster_name, metrics, memory }
+        let (shared_converged, shared_backend) = (Mutex::default(), Mutex::default());
+        let finalizer = build::names::finalizer(&cluster_name);
+        Self {
+            claim,
+            gatherer,
+            observer,
+            aws,
+            client,
+            recorder,
+            queue,
+            pending,
+            publish,
+            cluster_name,
+            metrics,
+            shared_converged,
+            shared_backend,
+            finalizer,
+            memory,
+        }
     }
 
     fn memory(&self) -> MutexGuard<'_, BTreeMap<ServiceKey, Memory>> {
@@ -187,12 +232,19 @@ impl Reconciler {
         let placement = self.observer.placement(key).map(|(scheme, subnets)| Placement { scheme, subnets });
         let inputs = self.gatherer.gather(key, service.clone(), placement).await?;
         let desired = build::build(&inputs)?;
-        finalizer::add(&self.client, &**service).await?;
+        finalizer::add(&self.client, &**service, &self.finalizer).await?;
         self.note_backend_ports(key, &desired);
 
         let (observed, plan) = self.plan(&desired, service).await?;
         let outcome = self.apply(key, service, &desired, &plan).await;
+        let exchanging = plan.waits.iter().any(|wait| matches!(wait, Wait::SubnetChange { .. }));
         self.pending.look();
+        let refused = outcome.refused_instances();
+        if !refused.is_empty() && self.gatherer.check_instances(&refused).await? {
+            // Without them the others can be registered. Whether they come (back) is asked together with what is shared.
+            self.queue.enqueue(Subject::Shared);
+            return Ok(Requeue::After(Duration::ZERO));
+        }
 
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
         let finding = Finding::conflicts(&rest.conflicts).unwrap_or_else(|| Finding::progress(&desired, &observed, &rest.waits));
@@ -210,7 +262,13 @@ impl Reconciler {
         self.tell(key, service, &finding, report::status(service, &desired, host_name, &finding)).await?;
         // Steps that only became possible through the last ones (a replaced load balancer, a changed zone).
         let more_to_do = !rest.steps.is_empty() && !outcome.cut_short;
-        Ok(if more_to_do { Requeue::After(Duration::ZERO) } else { Requeue::Done })
+        Ok(match () {
+            () if exchanging => Requeue::After(SUBNET_EXCHANGE),
+            () if more_to_do => Requeue::After(Duration::ZERO),
+            // Whoever makes the group wakes us: this is for the case that nobody does.
+            () if rest.waits.contains(&Wait::BackendGroup) => Requeue::After(BACKEND_GROUP),
+            () => Requeue::Done,
+        })
     }
 
     /// The Service must not have a load balancer (any more).
@@ -225,10 +283,17 @@ impl Reconciler {
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
 
         if let Some(failure) = outcome.worst() {
-            if failure.error.class() == Class::Busy {
-                return Ok(self.park(key, &outcome));
+            if failure.error.class() != Class::Busy {
+                return Err(failure.error.clone().into());
             }
-            return Err(failure.error.clone().into());
+            self.park(key, &outcome);
+            if self.count_failure(key) >= TOLD_WHEN_BUSY
+                && let Some(finding) = Finding::failure(&failure.error, TOLD_WHEN_BUSY)
+            {
+                let finding = Finding { message: format!("{}: {}", failure.step.reason, finding.message), ..finding };
+                self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
+            }
+            return Ok(Requeue::Backoff);
         }
         if let Some(finding) = Finding::conflicts(&rest.conflicts) {
             self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
@@ -243,9 +308,10 @@ impl Reconciler {
             return Ok(Requeue::Backoff);
         }
         if service.metadata.deletion_timestamp.is_none() {
-            status::publish(&self.client, service, &ServiceStatus::default()).await?;
+            // `service` may be older than what we wrote at the beginning: this is the last chance to take it back.
+            status::publish(&self.client, service, &ServiceStatus::default(), true).await?;
         }
-        finalizer::remove(&self.client, &**service).await?;
+        finalizer::remove(&self.client, &**service, &self.finalizer).await?;
         self.emit(service, Kind::Normal, "Deleted", "delete", "the load balancer and all that belonged to it are gone");
         self.forget(key);
         Ok(Requeue::Done)
@@ -254,7 +320,8 @@ impl Reconciler {
     /// What is wrong between `desired` and AWS.
     async fn plan(&self, desired: &Desired, service: &Service) -> Result<(Observed, Plan), AwsError> {
         let published = report::published_host_name(service);
-        observe_and_diff(&self.observer, &self.gatherer, desired, published, &self.cluster_name).await
+        let custom_name = build::custom_name(service);
+        observe_and_diff(&self.observer, &self.gatherer, desired, custom_name, published, &self.cluster_name).await
     }
 
     async fn apply(&self, key: &ServiceKey, service: &Service, desired: &Desired, plan: &Plan) -> Outcome {
@@ -265,26 +332,33 @@ impl Reconciler {
         tracing::info!(service = %key, steps = plan.steps.len(), repairs, plan = %render::summary(plan), "applying");
         let outcome = apply(&self.aws, &self.observer, plan).await;
         self.metrics.applied(&outcome);
-        if repairs && !outcome.done.is_empty() {
-            let note = format!("put right what was changed in AWS: {}", render::steps(&outcome.done));
-            self.emit(service, Kind::Warning, "DriftRepaired", "repair", &note);
+        let is_about_targets =
+            |step: &Step| matches!(step.action, Action::RegisterTargets { .. } | Action::DeregisterTargets { .. });
+        if outcome.done.iter().any(is_about_targets) {
+            self.memory().entry(key.clone()).or_default().targets_written = Some(crate::clock::now());
+        }
+        if repairs {
+            self.tell_repair(service, &outcome.done);
         }
         outcome
     }
 
-    /// Waits for what AWS still uses, without holding a worker.
-    fn park(&self, key: &ServiceKey, outcome: &Outcome) -> Requeue {
-        let mut others = false;
+    /// Says what somebody else had changed. Repairs of different objects are events of their own.
+    pub(super) fn tell_repair(&self, service: &Service, done: &[Step]) {
+        if !done.is_empty() {
+            let note = format!("put right what was changed in AWS: {}", render::steps(done));
+            self.emit(service, Kind::Warning, "DriftRepaired", &render::step_names(done), &note);
+        }
+    }
+
+    /// Is woken when the network interfaces of groups that AWS would not delete are gone; whatever else holds them is looked
+    /// at again by the back-off.
+    fn park(&self, key: &ServiceKey, outcome: &Outcome) {
         for failure in &outcome.failures {
-            match &failure.step.action {
-                Action::DeleteSecurityGroup { group: SecurityGroupRef::Existing { id, .. } } => {
-                    self.pending.await_interfaces(id.clone(), Subject::Service(key.clone()));
-                }
-                _ => others = true,
+            if let Action::DeleteSecurityGroup { group: SecurityGroupRef::Existing { id, .. } } = &failure.step.action {
+                self.pending.await_interfaces(id.clone(), Subject::Service(key.clone()));
             }
         }
-        // A group may be held by something else than interfaces (a rule of another group): look again anyway.
-        if others { Requeue::Backoff } else { Requeue::After(SLOW_RETRY) }
     }
 
     async fn apply_failed(
@@ -301,7 +375,7 @@ impl Reconciler {
         let finding = Finding::failure(error, failures).map(|finding| finding.while_serving(desired, observed));
         let finding = finding.unwrap_or_else(|| Finding::progress(desired, observed, &BTreeSet::new()));
         self.tell(key, service, &finding, report::status(service, desired, host_name, &finding)).await?;
-        Ok(error.retry_after.map_or_else(|| retry(error.class()), Requeue::After))
+        Ok(retry(error.class()))
     }
 
     /// A run that ended before anything was applied.
@@ -337,10 +411,7 @@ impl Reconciler {
             }
             return Requeue::Backoff;
         }
-        match &error {
-            Error::Aws(AwsError { retry_after: Some(delay), .. }) => Requeue::After(*delay),
-            _ => retry(class),
-        }
+        retry(class)
     }
 
     /// Publishes a status, and an event if it is news.
@@ -351,15 +422,19 @@ impl Reconciler {
         finding: &Finding,
         status: ServiceStatus,
     ) -> Result<(), kubernetes::Error> {
-        let told = (finding.reason.clone(), finding.message.clone());
-        let news = finding.is_news(service) && {
-            let mut memory = self.memory();
-            let memory = memory.entry(key.clone()).or_default();
-            memory.told.replace(told.clone()).as_ref() != Some(&told)
+        // The store may lag behind what we said and wrote: then memory knows.
+        let (news, lags) = {
+            let memory = self.memory();
+            let memory = memory.get(key);
+            let told = memory.and_then(|memory| memory.told.as_ref());
+            let news = finding.is_news(service) && told.is_none_or(|(reason, words)| finding.is_news_after(reason, words));
+            (news, memory.and_then(|memory| memory.published.as_ref()).is_some_and(|published| *published != status))
         };
-        status::publish(&self.client, service, &status).await?;
+        status::publish(&self.client, service, &status, lags).await?;
+        self.memory().entry(key.clone()).or_default().published = Some(status);
         if news {
-            self.emit(service, finding.kind, &finding.reason, &finding.reason, &finding.message);
+            self.memory().entry(key.clone()).or_default().told = Some((finding.reason.clone(), finding.message.clone()));
+            self.emit(service, finding.kind, &finding.reason, &finding.about, &finding.message);
         }
         Ok(())
     }
@@ -397,6 +472,16 @@ impl Reconciler {
         }
     }
 
+    /// Asks for a run because endpoints changed: soon, but together with what changes within a moment of the last such run.
+    pub(super) fn enqueue_targets(&self, key: ServiceKey) {
+        let written = self.memory().get(&key).and_then(|memory| memory.targets_written);
+        let pause = written.and_then(|at| TARGETS_PAUSE.checked_sub(crate::clock::now().duration_since(at)));
+        match pause {
+            Some(pause) => self.queue.enqueue_after(Subject::Service(key), pause),
+            None => self.queue.enqueue(Subject::Service(key)),
+        }
+    }
+
     /// Runs all Services of ours again: facts or the inventory were read anew.
     pub fn enqueue_all(&self) {
         for service in self.gatherer.cluster.services.state() {
@@ -415,7 +500,7 @@ impl Reconciler {
         let owned = || self.observer.inventory().owns_something(&key);
         let ours = self.claim.covers(service)
             || match self.claim.past(service) {
-                Past::Ours => finalizer::is_present(service) || owned(),
+                Past::Ours => finalizer::is_present(service, &self.finalizer) || owned(),
                 Past::OursIfOwned => owned(),
                 Past::Foreign => false,
             };
@@ -431,13 +516,10 @@ pub async fn observe_and_diff(
     observer: &Observer,
     gatherer: &Gatherer,
     desired: &Desired,
+    custom_name: Option<&str>,
     published_host_name: Option<String>,
     cluster_name: &str,
 ) -> Result<(Observed, Plan), AwsError> {
-    let custom_name = desired.load_balancer.as_ref().map(|wanted| wanted.name.as_str()).filter(|name| {
-        // Our own names are hashed from the Service's UID: nobody else has them.
-        !name.starts_with(&build::names::cluster_prefix(cluster_name))
-    });
     let key = &desired.service;
     let mut observed = observer.observe(key, custom_name, published_host_name.clone()).await?;
     observed.zones = gatherer.zones();
@@ -454,7 +536,8 @@ pub async fn observe_and_diff(
 /// When to run again after a failure: the class alone decides.
 fn retry(class: Class) -> Requeue {
     match class {
-        // Nothing but a change of the object, or of AWS (which the next sweep sees), helps.
+        // Nothing but a change of the object, or of AWS (which the next sweep sees), helps. For the throttled, too, a back-off:
+        // the time of the next token would bring all of them back at once.
         Class::Input => Requeue::Done,
         Class::Permission | Class::Quota => Requeue::After(SLOW_RETRY),
         Class::Throttled | Class::Transient | Class::Stale | Class::Busy | Class::Bug => Requeue::Backoff,

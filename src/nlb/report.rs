@@ -13,7 +13,8 @@ use crate::aws::types::{LoadBalancer, LoadBalancerState};
 use crate::error::{Class, Classified};
 use crate::kubernetes::events::Kind;
 use crate::kubernetes::status::{ConditionStatus, ConditionValue, ServiceStatus};
-use crate::nlb::model::{Desired, Observed, Problem, Rejection, Wait};
+use crate::nlb::build::tags::{CLUSTER, SERVICE};
+use crate::nlb::model::{Desired, Observed, ObservedLoadBalancer, Problem, Rejection, Wait};
 
 /// Type of the condition that judges the input.
 pub const ACCEPTED: &str = "landfall/Accepted";
@@ -44,13 +45,15 @@ pub struct Finding {
     pub message: String,
     /// Of the AWS call that failed, if one did.
     pub request_id: Option<String>,
+    /// The field, annotation or AWS action at issue: tells apart events of one reason. Never a request id.
+    pub about: String,
     /// Whether the event is a warning.
     pub kind: Kind,
 }
 
 impl Finding {
     fn new(ready: ConditionStatus, reason: &str, message: String, kind: Kind) -> Self {
-        Self { ready, reason: reason.to_owned(), message, request_id: None, kind }
+        Self { ready, reason: reason.to_owned(), message, request_id: None, about: reason.to_owned(), kind }
     }
 
     /// A failed AWS call, once it is worth telling: denied or over quota at once, trouble with the network only when it lasts.
@@ -58,8 +61,8 @@ impl Finding {
     pub fn failure(error: &AwsError, failures_in_a_row: u32) -> Option<Self> {
         let tell = match error.class() {
             Class::Input | Class::Permission | Class::Quota | Class::Bug | Class::Busy => true,
-            Class::Transient => failures_in_a_row >= 3,
-            Class::Throttled | Class::Stale => false,
+            Class::Transient | Class::Stale => failures_in_a_row >= 3,
+            Class::Throttled => false,
         };
         let kind = if error.class() == Class::Busy { Kind::Normal } else { Kind::Warning };
         tell.then(|| Self {
@@ -67,6 +70,7 @@ impl Finding {
             reason: error.code().to_owned(),
             message: error.to_string(),
             request_id: error.request_id.clone(),
+            about: error.operation.to_owned(),
             kind,
         })
     }
@@ -81,7 +85,8 @@ impl Finding {
     /// The Service cannot be served as it is written.
     #[must_use]
     pub fn rejected(rejection: &Rejection) -> Self {
-        Self::new(ConditionStatus::False, rejection.code(), rejection.to_string(), Kind::Warning)
+        let about = rejection.problems.first().map(|problem| problem.field.clone()).unwrap_or_default();
+        Self { about, ..Self::new(ConditionStatus::False, rejection.code(), rejection.to_string(), Kind::Warning) }
     }
 
     /// Something in AWS is in the way.
@@ -89,14 +94,15 @@ impl Finding {
     pub fn conflicts(conflicts: &[Problem]) -> Option<Self> {
         let first = conflicts.first()?;
         let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
-        Some(Self::new(ConditionStatus::False, first.code, all.join(" | "), Kind::Warning))
+        let about = first.field.clone();
+        Some(Self { about, ..Self::new(ConditionStatus::False, first.code, all.join(" | "), Kind::Warning) })
     }
 
     /// What the Service's load balancer is doing when nothing is wrong.
     #[must_use]
     pub fn progress(desired: &Desired, observed: &Observed, waits: &BTreeSet<Wait>) -> Self {
         let current = current(desired, observed);
-        if let Some(load_balancer) = current.filter(|lb| lb.state.serves()) {
+        if let Some(load_balancer) = current.filter(|lb| lb.state.serves() && listens(desired, observed, lb)) {
             let without_targets = desired.target_groups.values().all(|group| group.targets.is_empty());
             let (reason, message) = if without_targets {
                 ("NoTargets", "the load balancer is active, but no endpoint or node is ready to receive traffic".to_owned())
@@ -110,6 +116,7 @@ impl Finding {
         }
         let name = desired.load_balancer.as_ref().map_or("", |wanted| wanted.name.as_str());
         let message = match current {
+            Some(lb) if lb.state.serves() => format!("{name} is active, its listeners are being made"),
             Some(_) => format!("AWS is provisioning {name}; this takes a few minutes"),
             None => format!("creating {name}"),
         };
@@ -140,10 +147,13 @@ impl Finding {
     /// Whether this is news to whoever reads the Service's status.
     #[must_use]
     pub fn is_news(&self, service: &Service) -> bool {
-        published_condition(service, READY).is_none_or(|published| {
-            let same_words = same_but_request_id(&published.message, &self.message);
-            published.reason != self.reason || (self.kind == Kind::Warning && !same_words)
-        })
+        published_condition(service, READY).is_none_or(|published| self.is_news_after(&published.reason, &published.message))
+    }
+
+    /// Whether this is news to whoever was told that: when all goes well only another reason is, not other words.
+    #[must_use]
+    pub fn is_news_after(&self, reason: &str, message: &str) -> bool {
+        reason != self.reason || (self.kind == Kind::Warning && !same_but_request_id(message, &self.message))
     }
 }
 
@@ -161,10 +171,23 @@ pub fn published_host_name(service: &Service) -> Option<String> {
     service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.hostname.clone()
 }
 
+/// The Service's load balancers. Somebody else's may be among those observed, if it has the name that the user chose.
+fn owned<'a>(desired: &Desired, observed: &'a Observed) -> impl Iterator<Item = &'a LoadBalancer> {
+    let own = desired.load_balancer.as_ref().map(|wanted| wanted.tags.clone()).unwrap_or_default();
+    let is_own = move |found: &&ObservedLoadBalancer| [CLUSTER, SERVICE].iter().all(|key| found.tags.get(*key) == own.get(*key));
+    observed.load_balancers.values().filter(is_own).map(|found| &found.load_balancer)
+}
+
 /// The desired load balancer, if it exists.
 fn current<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a LoadBalancer> {
     let name = &desired.load_balancer.as_ref()?.name;
-    observed.load_balancers.get(name).map(|found| &found.load_balancer)
+    owned(desired, observed).find(|found| found.name == *name)
+}
+
+/// Whether every port is listened on.
+fn listens(desired: &Desired, observed: &Observed, load_balancer: &LoadBalancer) -> bool {
+    let found = observed.load_balancers.get(&load_balancer.name);
+    found.is_some_and(|found| desired.listeners.keys().all(|port| found.listeners.contains_key(port)))
 }
 
 /// The host name to publish: the desired load balancer's when it serves; else the one that is published, as long as it leads
@@ -173,7 +196,7 @@ fn current<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a LoadBala
 pub fn host_name(desired: &Desired, observed: &Observed, policy: PublishHostname) -> Option<String> {
     let current = current(desired, observed);
     let ready = |lb: &&LoadBalancer| match policy {
-        PublishHostname::Active => lb.state.serves(),
+        PublishHostname::Active => lb.state.serves() && listens(desired, observed, lb),
         PublishHostname::Created => lb.state != LoadBalancerState::Failed,
     };
     if let Some(load_balancer) = current.filter(ready) {
@@ -181,7 +204,7 @@ pub fn host_name(desired: &Desired, observed: &Observed, policy: PublishHostname
     }
     let published = observed.published_host_name.as_ref()?;
     let still_there = |name: &str| name.eq_ignore_ascii_case(published);
-    observed.load_balancers.values().any(|found| still_there(&found.load_balancer.dns_name)).then(|| published.clone())
+    owned(desired, observed).any(|found| still_there(&found.dns_name)).then(|| published.clone())
 }
 
 /// Status of a Service whose input was understood.

@@ -4,6 +4,10 @@
 //! that never made it. Same stages as `reconcile.rs`, for [`Subject::Shared`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
 
 use super::apply::apply;
 use super::build;
@@ -14,6 +18,9 @@ use crate::aws::types::{RuleSource, SecurityGroupId};
 use crate::error::{Class, Classified};
 use crate::kubernetes::queue::Requeue;
 
+/// How often AWS is asked for instances of nodes that it does not have: a new one may not be shown everywhere yet.
+const RECHECK: Duration = Duration::from_secs(15);
+
 /// What the Services need from the nodes.
 struct Needs {
     /// Protocol and ports.
@@ -22,20 +29,32 @@ struct Needs {
     in_use: bool,
     /// Whether every Service's needs are known: only then may rules be revoked.
     complete: bool,
+    /// The Services whose traffic depends on it.
+    served: Vec<Arc<Service>>,
 }
 
 /// One run for the shared parts.
 pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
     run.observer.ensure_listed().await?;
+    if run.gatherer.check_instances(&BTreeSet::new()).await? {
+        run.enqueue_all();
+    }
     let needs = needs(run).await?;
-    let instances = if needs.in_use { run.gatherer.cluster.instances() } else { BTreeSet::new() };
+    // The group comes first and needs no instance: that instances cannot be read keeps nobody from his load balancer.
+    let rules_wanted = needs.in_use && !run.observer.inventory().backend_is_missing();
+    let instances = if rules_wanted { run.gatherer.cluster.instances() } else { BTreeSet::new() };
     let observed = run.observer.observe_shared(&instances).await?;
     let desired = desired(run, &needs, &observed);
     let plan = diff_shared(&desired, &observed, &run.cluster_name);
+    // The same parts that AWS matched before: somebody else changed them.
+    let repairs = run.shared_converged.lock().unwrap_or_else(PoisonError::into_inner).take().as_ref() == Some(&desired);
     if !plan.steps.is_empty() {
-        tracing::info!(plan = %render::summary(&plan), "applying what all Services share");
+        tracing::info!(repairs, plan = %render::summary(&plan), "applying what all Services share");
         let outcome = apply(&run.aws, &run.observer, &plan).await;
         run.metrics.applied(&outcome);
+        if repairs {
+            needs.served.iter().for_each(|service| run.tell_repair(service, &outcome.done));
+        }
         if let Some(failure) = outcome.worst() {
             let (error, class) = (&failure.error, failure.error.class());
             if class != Class::Busy {
@@ -48,39 +67,54 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
             return Ok(Requeue::After(SLOW_RETRY));
         }
     }
-    let settled = run.observer.inventory().shared();
-    if settled.backend.as_ref().map(|group| &group.id) != observed.backend.as_ref().map(|group| &group.id) {
+    *run.shared_converged.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
+    let settled = run.observer.inventory().shared().backend.map(|group| group.id);
+    // Not compared with what this run observed: a run that failed may have made it, or another's listing have found it.
+    let before = std::mem::replace(&mut *run.shared_backend.lock().unwrap_or_else(PoisonError::into_inner), settled.clone());
+    if settled != before {
         // Whoever waited for the group, or for its end, goes on; and the rules that refer to it can be written now.
         run.enqueue_all();
     }
-    Ok(Requeue::Done)
+    let none_missing = run.gatherer.missing_instances().is_empty();
+    Ok(if none_missing { Requeue::Done } else { Requeue::After(RECHECK) })
 }
 
-/// Whether nothing shared is left, or somebody other than `leaving` still needs it.
+/// Whether nothing shared is left, or somebody other than `leaving` still needs or holds it.
 pub(super) fn is_released(run: &Reconciler, leaving: &ServiceKey) -> bool {
-    let others = run
-        .gatherer
-        .cluster
-        .services
-        .state()
-        .iter()
-        .any(|service| run.key_if_ours(service).is_some_and(|key| key != *leaving) && run.claim.covers(service));
-    others || run.observer.inventory().shared().backend.is_none()
+    let is_other = |service: &Service| run.key_if_ours(service).is_some_and(|key| key != *leaving);
+    let others = run.gatherer.cluster.services.state().iter().any(|service| run.claim.covers(service) && is_other(service));
+    let backend = run.observer.inventory().shared().backend;
+    // Whoever still has a load balancer in the group is the last one then: this Service does not wait for it.
+    others || backend.is_none_or(|group| run.observer.group_is_used(&group.id))
 }
 
 async fn needs(run: &Reconciler) -> Result<Needs, Error> {
-    let mut needs = Needs { ports: BTreeSet::new(), in_use: false, complete: true };
+    let mut needs = Needs { ports: BTreeSet::new(), in_use: false, complete: true, served: Vec::new() };
     for service in run.gatherer.cluster.services.state() {
-        let Some(key) = run.key_if_ours(&service) else { continue };
+        // One that is being given up needs nothing; its load balancer may still be in the group (see `desired`).
         if !run.claim.covers(&service) {
-            // Being given up: its load balancer may still be in the group, which AWS then refuses to delete.
             continue;
         }
+        let Some(key) = run.key_if_ours(&service) else { continue };
         let placement = run.observer.placement(&key).map(|(scheme, subnets)| Placement { scheme, subnets });
-        let inputs = run.gatherer.gather(&key, service, placement).await?;
+        let inputs = match run.gatherer.gather(&key, service.clone(), placement).await {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                // What one Service lacks must not keep the others from getting theirs.
+                tracing::debug!(service = %key, %error, "node rules are kept for a Service whose facts could not be read");
+                needs.in_use |= run.observer.inventory().owns_something(&key);
+                needs.complete = false;
+                continue;
+            }
+        };
+        // A thousand Services are a second's work: leave the thread to others in between, the lease above all.
+        tokio::task::yield_now().await;
         match build::build(&inputs) {
             Ok(desired) => {
-                needs.in_use |= !desired.backend_ports.is_empty();
+                if !desired.backend_ports.is_empty() {
+                    needs.in_use = true;
+                    needs.served.push(service);
+                }
                 needs.ports.extend(desired.backend_ports);
             }
             Err(rejection) => {
@@ -110,21 +144,26 @@ fn desired(run: &Reconciler, needs: &Needs, observed: &ObservedShared) -> Desire
         let kept = observed.node_groups.values().flat_map(|group| &group.ingress);
         rules.extend(kept.filter(|rule| rule.source == RuleSource::SecurityGroup(existing.id.clone())).cloned());
     }
-    let node_rules = node_groups(run, observed).into_iter().map(|group| (group, rules.clone())).collect();
-    DesiredShared { backend: Some(backend), node_rules }
+    let groups = node_groups(run, observed, &existing.id);
+    DesiredShared { backend: Some(backend), node_rules: groups.into_iter().map(|group| (group, rules.clone())).collect() }
 }
 
-/// The group to open for each node; a node without a clear one is logged and left out, the others go on.
-fn node_groups(run: &Reconciler, observed: &ObservedShared) -> BTreeSet<SecurityGroupId> {
+/// The group to open for each node. For a node without a clear one those that were opened before stay open: traffic that
+/// flows is not cut on doubt.
+fn node_groups(run: &Reconciler, observed: &ObservedShared, backend: &SecurityGroupId) -> BTreeSet<SecurityGroupId> {
+    let admits = |id: &SecurityGroupId| {
+        let rules = observed.node_groups.get(id).into_iter().flat_map(|group| &group.ingress);
+        rules.into_iter().any(|rule| rule.source == RuleSource::SecurityGroup(backend.clone()))
+    };
     let wanted = run.gatherer.cluster.instances();
     let inventory = run.observer.inventory();
     let instances = inventory.known_instances().filter(|instance| wanted.contains(&instance.id));
     instances
-        .filter_map(|instance| match build::node_group(instance, &observed.node_groups, &run.cluster_name) {
-            Ok(group) => Some(group),
+        .flat_map(|instance| match build::node_group(instance, &observed.node_groups, &run.cluster_name) {
+            Ok(group) => vec![group],
             Err(problem) => {
                 tracing::warn!(instance = %instance.id, %problem, "no security group to open for this node");
-                None
+                instance.security_groups.iter().filter(|id| admits(id)).cloned().collect()
             }
         })
         .collect()

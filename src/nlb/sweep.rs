@@ -32,10 +32,11 @@ pub async fn run(reconciler: Arc<Reconciler>, interval: Duration, shutdown: Canc
 /// One sweep.
 async fn sweep(reconciler: &Reconciler) -> Result<(), AwsError> {
     reconciler.gatherer.forget_facts();
-    reconciler.observer.sweep(&reconciler.gatherer.cluster.instances()).await?;
+    let swept = reconciler.observer.sweep(&reconciler.gatherer.cluster.instances()).await;
+    // Even a sweep that got half-way has news, and what was refused some time ago is tried again.
     report_orphans(reconciler);
     reconciler.enqueue_all();
-    Ok(())
+    swept
 }
 
 /// What bears our tags but belongs to no Service (its finalizer was stripped, say) is reported, never deleted: two clusters

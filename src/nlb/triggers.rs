@@ -65,7 +65,7 @@ fn endpoints(reconciler: &Reconciler, change: &Change<EndpointSlice>) {
         let Some(key) = service_of(slice) else { continue };
         let service = reconciler.gatherer.cluster.service(&key);
         if service.is_some_and(|service| reconciler.claim.covers(&service)) {
-            reconciler.queue.enqueue(Subject::Service(key));
+            reconciler.enqueue_targets(key);
         }
     }
 }

@@ -14,16 +14,49 @@
 )]
 
 mod architecture;
+mod bench;
 mod support;
 
+mod aws_contract;
+mod changes;
+mod crash;
+mod drift;
+mod faults;
+mod idle;
+mod inputs;
+mod manifests;
+mod outages;
+mod plan_command;
 mod reconcile;
+mod replicas;
+mod targets;
+mod traffic;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn trials() -> Vec<Trial> {
-    [architecture::trials(), reconcile::trials()].into_iter().flatten().collect()
+    [
+        architecture::trials(),
+        changes::trials(),
+        drift::trials(),
+        idle::trials(),
+        inputs::trials(),
+        plan_command::trials(),
+        targets::trials(),
+        reconcile::trials(),
+        crash::trials(),
+        faults::trials(),
+        outages::trials(),
+        replicas::trials(),
+        traffic::trials(),
+        manifests::trials(),
+        aws_contract::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {
@@ -37,6 +70,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     support::fixture::install_crypto_provider();
+    if support::fixture::option("LANDFALL_BENCH").is_some() {
+        return bench::run();
+    }
     // The end of this process takes the cluster along: it is the first of its own process namespace.
     libtest_mimic::run(&arguments, trials()).exit_code()
 }

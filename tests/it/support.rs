@@ -1,9 +1,17 @@
 //! What the tests stand on: the shared cluster (`fixture`), a test's own world (`world`), a controller process
-//! (`controller`), and waiting for conditions (`wait`).
+//! (`controller`), a cable to pull (`proxy`), what AWS holds in words that can be compared (`picture`), and waiting for conditions
+//! (`wait`); for traffic, pods to send it to (`workload`) and clients that send it (`load`); what the AWS SDK asks besides AWS
+//! (`answers`).
 
+pub mod answers;
+pub mod aws;
 pub mod controller;
 pub mod fixture;
+pub mod load;
+pub mod picture;
+pub mod proxy;
 pub mod wait;
+pub mod workload;
 pub mod world;
 
 /// Names a test's function: `trial!(reconcile, a_service_gets_an_nlb)`.
@@ -11,5 +19,13 @@ pub mod world;
 macro_rules! trials {
     ($group:literal: $($test:ident),* $(,)?) => {
         vec![$($crate::support::fixture::trial(concat!($group, "::", stringify!($test)), |world| Box::pin($test(world)))),*]
+    };
+}
+
+/// The same for tests that change what all tests share: each runs alone.
+#[macro_export]
+macro_rules! trials_alone {
+    ($group:literal: $($test:ident),* $(,)?) => {
+        vec![$($crate::support::fixture::trial_alone(concat!($group, "::", stringify!($test)), |world| Box::pin($test(world)))),*]
     };
 }

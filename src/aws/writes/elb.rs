@@ -191,7 +191,7 @@ impl Aws {
     /// `RegisterTargets`, at most 200. Those already registered are left as they are.
     ///
     /// # Errors
-    /// Of the call; `InvalidTarget` (stale) when one is not there: none is registered then.
+    /// Of the call; `InvalidTarget` (busy) when one is not there or not running: none is registered then.
     pub async fn register_targets(&self, target_group: &TargetGroupArn, targets: &BTreeSet<Target>) -> Result<(), AwsError> {
         let targets = targets.iter().map(convert::to_target).collect();
         let request = self.elb.register_targets().target_group_arn(target_group.as_str()).set_targets(Some(targets));

@@ -54,7 +54,7 @@ fn service() -> Service {
 }
 
 fn sent(service: &Service, status: &ServiceStatus) -> Option<Value> {
-    patch(service, status, time(NOW))
+    patch(service, status, false, time(NOW))
 }
 
 fn status_mut(service: &mut Service) -> &mut Current {
@@ -64,6 +64,7 @@ fn status_mut(service: &mut Service) -> &mut Current {
 #[test]
 fn an_equal_status_is_not_sent() {
     assert_eq!(sent(&service(), &wanted()), None);
+    assert!(patch(&service(), &wanted(), true, time(NOW)).is_some(), "what it shows is not what was written last");
     assert_eq!(sent(&Service::default(), &ServiceStatus::default()), None, "nothing to say, nothing there");
 }
 

@@ -29,7 +29,7 @@ codes! {
     NO_NODE_SECURITY_GROUP = "NoNodeSecurityGroup": "It is not clear which security group of an instance should admit the load balancers.";
     NO_PORTS = "NoPorts": "The Service has no port to listen on.";
     NO_SUBNET = "NoSubnet": "No subnet of the VPC is fit for the load balancer.";
-    NODE_SKIPPED = "NodeSkipped": "Notice: a node cannot be a target, because it does not tell its EC2 instance.";
+    NODE_SKIPPED = "NodeSkipped": "Notice: a node cannot be a target, because it does not tell its EC2 instance, or AWS does not have that instance.";
     PORT_CONFLICT = "PortConflict": "TCP and UDP on one port lead to different places, so that one listener cannot serve both.";
     PROXY_PROTOCOL_HEALTH_CHECK = "ProxyProtocolHealthCheck": "Notice: health checks on the traffic port bear a PROXY protocol header, too.";
     SECURITY_GROUP_NOT_FOUND = "SecurityGroupNotFound": "A security group that an annotation names does not exist in the VPC.";

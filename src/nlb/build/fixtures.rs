@@ -67,6 +67,7 @@ pub(super) fn network() -> NetworkFacts {
             security_group("sg-twice2", "vpc-1", "Twice"),
             security_group("sg-foreign", "vpc-2", "Foreign"),
         ],
+        missing_instances: BTreeSet::new(),
     }
 }
 

@@ -38,6 +38,14 @@ pub fn cluster_prefix(cluster: &str) -> String {
     format!("lf-{digits}-")
 }
 
+/// Name of the finalizer on Services, such as `landfall/nlb-3fa1b2`. It names the cluster because AWS's tags do: of a Service
+/// whose class was wiped with its type, it alone tells which of two Landfalls has to let it go.
+#[must_use]
+pub fn finalizer(cluster: &str) -> String {
+    let digits: String = digest(&["cluster", cluster]).chars().take(CLUSTER_DIGITS).collect();
+    format!("landfall/nlb-{digits}")
+}
+
 /// Name of the cluster's shared backend security group.
 #[must_use]
 pub fn backend_group(cluster: &str) -> String {

@@ -38,7 +38,7 @@ pub(super) fn of_listeners(
 ) -> BTreeMap<TargetGroupKey, DesiredTargetGroup> {
     let candidates = match common.target_type {
         TargetType::Ip => Candidates::endpoints(&common.inputs.endpoint_slices),
-        _ => Candidates::instances(&common.inputs.nodes, findings),
+        _ => Candidates::instances(common.inputs, findings),
     };
     candidates.warn_of_zones(common.zones, findings);
     let mut groups = BTreeMap::new();

@@ -37,8 +37,9 @@ pub(super) struct Candidates {
 
 impl Candidates {
     /// The instances of eligible nodes.
-    pub(super) fn instances(nodes: &[std::sync::Arc<Node>], findings: &mut Findings) -> Self {
-        let wanted: Vec<&Node> = nodes.iter().map(AsRef::as_ref).filter(|node| is_wanted(node)).collect();
+    pub(super) fn instances(inputs: &Inputs, findings: &mut Findings) -> Self {
+        let missing = &inputs.network.missing_instances;
+        let wanted: Vec<&Node> = inputs.nodes.iter().map(AsRef::as_ref).filter(|node| is_wanted(node)).collect();
         let is_ready = |node: &&Node| ready_status(node) == Some("True");
         // When the control plane has lost sight of all nodes, they are more probably alive than not.
         let accepted = if wanted.iter().any(is_ready) { "True" } else { "Unknown" };
@@ -48,6 +49,7 @@ impl Candidates {
             let name = node.metadata.name.as_deref().unwrap_or_default();
             let provider_id = node.spec.as_ref().and_then(|spec| spec.provider_id.as_deref()).unwrap_or_default();
             match instance_id(provider_id) {
+                Some(id) if missing.contains(&InstanceId::from(id)) => skipped.push(format!("{name} ({id} is not running)")),
                 Some(id) => {
                     candidates.instances.insert(id.to_owned());
                     candidates.zones.extend(zone(node, provider_id));
@@ -60,8 +62,10 @@ impl Candidates {
             findings.tell(
                 codes::NODE_SKIPPED,
                 "Node spec.providerID",
-                format!("these nodes are no targets, for they do not tell their EC2 instance: {}", listing(&skipped, ", ")),
-                "let the cloud controller manager set `aws:///<zone>/<instance id>`, or label them to be excluded from load balancers",
+                format!("these nodes are no targets, for they do not tell an EC2 instance that is there: {}", listing(&skipped, ", ")),
+                "let the cloud controller manager set `aws:///<zone>/<instance id>`, label them to be excluded from load balancers, or \
+                 delete the Node",
+
             );
         }
         candidates

@@ -67,6 +67,16 @@ pub fn steps(steps: &[Step]) -> String {
     words.chain(more).collect::<Vec<_>>().join(", ")
 }
 
+/// The same without reasons, to tell events apart: `create listener TCP/80 on load-balancer/lf-…`.
+#[must_use]
+pub fn step_names(steps: &[Step]) -> String {
+    let names = steps.iter().take(SHOWN).map(|step| {
+        let line = Line::of(&step.action);
+        format!("{} {}", line.verb, line.object)
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// Kind of a step, as the metrics name it: `create-listener`.
 #[must_use]
 pub fn kind(action: &Action) -> &'static str {

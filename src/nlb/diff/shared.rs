@@ -26,7 +26,7 @@ pub fn diff_shared(desired: &DesiredShared, observed: &ObservedShared, cluster_n
         }
         (Some(wanted), Some(seen)) if is_backend(&seen.tags, cluster_name) => {
             security_groups::update(&mut draft, wanted, seen);
-            node_rules(&mut draft, &desired.node_rules, observed, cluster_name);
+            node_rules(&mut draft, &desired.node_rules, observed, false, cluster_name);
         }
         (Some(wanted), Some(seen)) => {
             let object = format!("security group {} ({})", wanted.name, seen.id);
@@ -34,7 +34,7 @@ pub fn diff_shared(desired: &DesiredShared, observed: &ObservedShared, cluster_n
             draft.conflict(name_taken("--cluster-name", &object, &seen.tags, fix));
         }
         (None, seen) => {
-            let released = node_rules(&mut draft, &BTreeMap::new(), observed, cluster_name);
+            let released = node_rules(&mut draft, &BTreeMap::new(), observed, true, cluster_name);
             if let Some(seen) = seen.as_ref().filter(|seen| is_backend(&seen.tags, cluster_name)) {
                 let group = security_groups::reference(seen);
                 draft.step(released, Action::DeleteSecurityGroup { group }, "no Service needs it");
@@ -49,6 +49,7 @@ fn node_rules(
     draft: &mut Draft,
     desired: &BTreeMap<SecurityGroupId, BTreeSet<Rule>>,
     observed: &ObservedShared,
+    releasing: bool,
     cluster_name: &str,
 ) -> u8 {
     let none = BTreeSet::new();
@@ -58,7 +59,8 @@ fn node_rules(
         let wanted = desired.get(id).unwrap_or(&none);
         let seen = observed.node_groups.get(id);
         let present = seen.map_or(&none, |seen| &seen.ingress);
-        let ours = present.iter().filter(|rule| is_ours(rule, observed, cluster_name));
+        let ours =
+            present.iter().filter(|rule| is_ours(rule, observed, cluster_name) && (releasing || says_so(rule, cluster_name)));
         let group =
             seen.map_or_else(|| SecurityGroupRef::Existing { name: id.to_string(), id: id.clone() }, security_groups::reference);
         let add = rules::missing(wanted, present);
@@ -70,10 +72,15 @@ fn node_rules(
     released
 }
 
+/// Whoever opened a group of his own to the backend group (pods may have one) keeps that rule as long as the group is there.
+fn says_so(rule: &Rule, cluster_name: &str) -> bool {
+    rule.description == rule_description(cluster_name)
+}
+
 /// A rule is ours when it admits the backend group, or when it says that it is ours and admits a group that is no node's:
 /// what is left of a backend group that was there before.
 fn is_ours(rule: &Rule, observed: &ObservedShared, cluster_name: &str) -> bool {
     let RuleSource::SecurityGroup(source) = &rule.source else { return false };
     observed.backend.as_ref().is_some_and(|backend| backend.id == *source)
-        || (rule.description == rule_description(cluster_name) && !observed.node_groups.contains_key(source))
+        || (says_so(rule, cluster_name) && !observed.node_groups.contains_key(source))
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::Serialize;
 
-use crate::aws::types::{Scheme, SecurityGroup, Subnet, SubnetId, Tags, TargetType, VpcId};
+use crate::aws::types::{InstanceId, Scheme, SecurityGroup, Subnet, SubnetId, Tags, TargetType, VpcId};
 
 /// Namespace and name of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -72,6 +72,8 @@ pub struct NetworkFacts {
     pub public_subnets: Option<BTreeSet<SubnetId>>,
     /// Security groups that Services name in annotations, by id or by tag `Name`; those not found are missing here.
     pub security_groups: Vec<SecurityGroup>,
+    /// Instances of nodes that AWS refused as targets, and does not show as running (any more, or yet).
+    pub missing_instances: BTreeSet<InstanceId>,
 }
 
 /// Everything that [`crate::nlb::build`] reads. Two equal `Inputs` give equal `Desired`.

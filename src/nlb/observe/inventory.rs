@@ -335,10 +335,10 @@ impl Inventory {
         }
     }
 
-    pub(super) fn set_attributes(&mut self, name: &str, attributes: Attributes) {
-        if let Some(entry) = self.load_balancers.get_mut(name) {
+    pub(super) fn set_attributes(&mut self, name: &str, began: u64, attributes: Attributes) {
+        if let Some(entry) = self.load_balancers.get_mut(name).filter(|entry| entry.stamp.changed <= began) {
             entry.attributes = Some(attributes);
-        } else if let Some(entry) = self.target_groups.get_mut(name) {
+        } else if let Some(entry) = self.target_groups.get_mut(name).filter(|entry| entry.stamp.changed <= began) {
             entry.attributes = Some(attributes);
         }
     }
@@ -378,8 +378,15 @@ impl Inventory {
         self.instances.extend(instances.into_iter().map(|instance| (instance.id.clone(), instance)));
     }
 
-    pub(super) fn retain_instances(&mut self, known: &BTreeSet<InstanceId>) {
-        self.instances.retain(|id, _| known.contains(id));
+    /// The instances of all nodes, as just read.
+    pub(super) fn set_instances(&mut self, instances: Vec<Instance>) {
+        self.instances = instances.into_iter().map(|instance| (instance.id.clone(), instance)).collect();
+    }
+
+    /// Security groups of instances that were not looked up.
+    pub(super) fn unknown_node_groups(&self) -> BTreeSet<SecurityGroupId> {
+        let groups = self.instances.values().flat_map(|instance| &instance.security_groups);
+        groups.filter(|id| !self.node_groups.contains_key(*id)).cloned().collect()
     }
 
     pub(super) fn add_node_groups(&mut self, groups: Vec<SecurityGroup>) {

@@ -51,6 +51,15 @@ fn shown(load_balancers: &[(&str, LoadBalancerState)], published: Option<&str>, 
 }
 
 #[test]
+fn a_foreign_load_balancer_of_the_chosen_name_is_not_published() {
+    let mut observed = observed(&[("new", LoadBalancerState::Active)], Some("new"));
+    let occupant = observed.load_balancers.get_mut("new").unwrap();
+    occupant.tags = [("elbv2.k8s.aws/cluster".to_owned(), "another".to_owned())].into();
+    assert_eq!(host_name(&desired("new"), &observed, PublishHostname::Active), None);
+    assert_eq!(Finding::progress(&desired("new"), &observed, &BTreeSet::new()).reason, "Provisioning");
+}
+
+#[test]
 fn the_host_name_appears_when_the_load_balancer_serves() {
     use LoadBalancerState::{Active, ActiveImpaired, Failed, Provisioning};
     let table = [
@@ -103,7 +112,8 @@ fn a_denial_is_told_at_once_and_trouble_with_the_network_when_it_lasts() {
     assert!(Finding::failure(&error(Class::Transient), 2).is_none());
     assert!(Finding::failure(&error(Class::Transient), 3).is_some());
     assert!(Finding::failure(&error(Class::Throttled), 9).is_none());
-    assert!(Finding::failure(&error(Class::Stale), 9).is_none());
+    assert!(Finding::failure(&error(Class::Stale), 2).is_none());
+    assert!(Finding::failure(&error(Class::Stale), 3).is_some());
 }
 
 #[test]
@@ -118,6 +128,16 @@ fn a_request_id_is_shown_and_never_news() {
     let other = Finding { message: "something else".into(), ..again };
     assert!(other.is_news(&published));
     assert!(finding.is_news(&service("Provisioning", "creating")));
+}
+
+#[test]
+fn other_words_for_the_same_good_news_are_no_news() {
+    let finding = Finding::deleting();
+    assert!(!finding.is_news_after(&finding.reason, "the same in other words"));
+    assert!(finding.is_news_after("Active", &finding.message));
+    let failure = Finding::failure(&error(Class::Permission), 1).unwrap();
+    assert!(failure.is_news_after(&failure.reason, "another call"));
+    assert!(!failure.is_news_after(&failure.reason, &failure.message));
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub struct Controller {
 impl Controller {
     /// Starts one with the world's settings and `arguments` after them; does not wait.
     pub fn start(world: &World, name: &str, arguments: &[&str]) -> Self {
+        Self::start_in(world, name, arguments, &[])
+    }
+
+    /// The same with `environment` over the world's.
+    pub fn start_in(world: &World, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = world.workdir.join(format!("{name}.log"));
         let output = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
         let admin = format!("127.0.0.1:{}", free_port());
@@ -34,8 +39,11 @@ impl Controller {
             .arg("controller")
             .args(["--load-balancer-class", &world.class, "--admin-address", &admin])
             .args(["--leader-election-namespace", &world.namespace, "--identity", name])
-            .args(["--sweep-interval", "1h", "--log-level", "info,landfall=debug"])
+            // By environment, so that a test's flags win.
+            .env("LANDFALL_SWEEP_INTERVAL", "1h")
+            .env("LANDFALL_LOG_LEVEL", "info,landfall=debug")
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second handle"))
             .stderr(output)
@@ -73,8 +81,8 @@ impl Controller {
 
     /// Sends a signal by name, such as `STOP`.
     pub fn signal(&self, signal: &str) {
-        let status = std::process::Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status();
-        assert!(status.expect("kill runs").success());
+        let status = std::process::Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.pid())]).status();
+        assert!(status.expect("a shell").success());
     }
 
     /// Waits until it leads.

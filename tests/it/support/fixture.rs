@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use landfall_localstack::DataPlane;
 use landfall_test_cluster::{Cluster, Images, Options, Program};
 use libtest_mimic::Trial;
 use tokio::runtime::Runtime;
@@ -15,7 +16,13 @@ use super::world::World;
 static RUNTIME: std::sync::LazyLock<Runtime> =
     std::sync::LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+/// Read by each test, written by those that need the cluster to themselves.
+static ALONE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 static NEXT_WORLD: AtomicU16 = AtomicU16::new(0);
+static NEXT_CASE: AtomicU16 = AtomicU16::new(FIRST_CASE);
+
+/// Cases are numbered apart from tests: only tests share the addresses of load balancers out among them.
+const FIRST_CASE: u16 = 1000;
 
 /// The shared cluster.
 pub struct Fixture;
@@ -68,6 +75,16 @@ pub fn install_crypto_provider() {
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first provider");
 }
 
+/// Runs something on the runtime that the cluster lives on.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(work)
+}
+
+/// A world for one of the many cases of a test: its load balancers carry no traffic, so there may be any number of them.
+pub async fn case(name: &str) -> World {
+    World::create_with(name, NEXT_CASE.fetch_add(1, Ordering::Relaxed), DataPlane::Off).await
+}
+
 type TestFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A test that gets a world of its own.
@@ -76,6 +93,20 @@ pub fn trial(name: &str, test: impl FnOnce(World) -> TestFuture + Send + 'static
     Trial::test(name, move || {
         let index = NEXT_WORLD.fetch_add(1, Ordering::Relaxed);
         RUNTIME.block_on(async move {
+            let _beside_others = ALONE.read().await;
+            test(World::create(&own_name, index).await).await;
+        });
+        Ok(())
+    })
+}
+
+/// A test that changes what all tests share, such as nodes: no other runs meanwhile.
+pub fn trial_alone(name: &str, test: impl FnOnce(World) -> TestFuture + Send + 'static) -> Trial {
+    let own_name = name.to_owned();
+    Trial::test(name, move || {
+        let index = NEXT_WORLD.fetch_add(1, Ordering::Relaxed);
+        RUNTIME.block_on(async move {
+            let _alone = ALONE.write().await;
             test(World::create(&own_name, index).await).await;
         });
         Ok(())

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use landfall_localstack::{DataPlane, Emulator, Entry, Options, Region, World as Network, WorldOptions};
-use landfall_test_cluster::Cluster;
+use landfall_localstack::{DataPlane, Emulator, Entry, Options, Region, Seeded, World as Network, WorldOptions};
+use landfall_test_cluster::{Cluster, VPC_ADDRESS};
 
 use super::fixture::Fixture;
 use super::wait;
@@ -48,6 +48,11 @@ pub struct World {
 impl World {
     /// Makes a world for the test of this name.
     pub async fn create(test: &str, index: u16) -> Self {
+        Self::create_with(test, index, DataPlane::On).await
+    }
+
+    /// The same, with or without load balancers that carry traffic.
+    pub async fn create_with(test: &str, index: u16, data_plane: DataPlane) -> Self {
         let cluster = Fixture::cluster().await;
         let client = cluster.client();
         let short: String = test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
@@ -63,6 +68,8 @@ impl World {
         let load_balancer_cidr = format!("10.{}.0.0/16", 64 + index % 64);
         let cluster_name = format!("it-{index}");
         let account = format!("{:012}", 100_000_000_000_u64 + u64::from(index));
+        // Not on loopback: controllers that run as pods must reach it, too.
+        let listen = (VPC_ADDRESS, 0).into();
         let mut world = Self {
             cluster,
             client,
@@ -71,22 +78,27 @@ impl World {
             namespace,
             cluster_name,
             account,
-            emulator: Emulator::start(Options { data_plane: DataPlane::On, ..Options::default() }).await.expect("an emulator"),
+            emulator: Emulator::start(Options { listen, data_plane, ..Options::default() }).await.expect("an emulator"),
             vpc_id: String::new(),
             workdir,
             load_balancer_cidr,
         };
-        world.vpc_id = world.seed();
+        world.vpc_id = world.seeded().vpc_id;
         world
     }
 
-    fn seed(&self) -> String {
-        let options = WorldOptions {
+    /// The VPC as it was seeded.
+    pub fn network(&self) -> Network {
+        Network::three_zones(WorldOptions {
             cluster_name: self.cluster_name.clone(),
             load_balancer_cidr: self.load_balancer_cidr.parse().expect("a CIDR"),
             ..WorldOptions::default()
-        };
-        self.region().seed(&Network::three_zones(options)).vpc_id
+        })
+    }
+
+    /// Identifiers of what was seeded (which seeding again tells, and changes nothing).
+    pub fn seeded(&self) -> Seeded {
+        self.region().seed(&self.network())
     }
 
     /// This test's part of AWS.

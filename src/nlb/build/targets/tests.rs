@@ -93,6 +93,17 @@ fn a_node_without_an_instance_is_skipped_and_told_of() {
 }
 
 #[test]
+fn an_instance_that_aws_does_not_have_is_skipped_and_told_of() {
+    let mut inputs = service();
+    let missing = inputs.nodes[2].spec.as_ref().unwrap().provider_id.as_ref().unwrap().rsplit('/').next().unwrap().into();
+    Arc::make_mut(&mut inputs.network).missing_instances = [missing].into();
+    let desired = build(&inputs).unwrap();
+    assert_eq!(targets(&desired), TWO);
+    assert_eq!(codes(&desired), ["NodeSkipped"]);
+    assert!(desired.notices[0].message.contains("node-c"), "{}", desired.notices[0]);
+}
+
+#[test]
 fn ready_endpoints_are_targets() {
     assert_eq!(targets(&build(&with_ip_targets()).unwrap()), ["10.20.1.11:8080", "10.20.2.12:8080"]);
 }

@@ -27,6 +27,14 @@ impl Inventory {
         self.load_balancers.insert(entry.load_balancer.name.clone(), entry);
     }
 
+    /// A load balancer of ours that the listings missed.
+    pub(in crate::nlb::observe) fn adopt(&mut self, load_balancer: LoadBalancer, tags: Tags, listeners: Vec<Listener>) {
+        self.created_load_balancer(load_balancer.clone(), tags);
+        for listener in listeners {
+            self.set_listener(&load_balancer.name, listener);
+        }
+    }
+
     /// A target group that we just made.
     pub fn created_target_group(&mut self, target_group: TargetGroup, tags: Tags) {
         let stamp = self.fresh();

@@ -46,7 +46,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 pub(crate) struct Stop {
     /// When the grace period is over.
     pub(crate) deadline: Instant,
-    /// The pod's object is gone already: no hook, no patience.
+    /// The pod was deleted by force: no hook, no SIGTERM, no patience.
     pub(crate) forced: bool,
 }
 
@@ -234,9 +234,12 @@ impl<R: Fn(Observation) + Send> Task<R> {
                 }
             }
         }
-        self.log.line(&format!("container {}: SIGTERM", self.container.name));
-        // An error means that it has ended: the wait below tells.
-        let _ = kill(process.pid, Signal::SIGTERM);
+        // Of what was deleted by force nothing may still be done in order: that is what users force a deletion for.
+        if !order.forced {
+            self.log.line(&format!("container {}: SIGTERM", self.container.name));
+            // An error means that it has ended: the wait below tells.
+            let _ = kill(process.pid, Signal::SIGTERM);
+        }
         let least = Instant::now() + LEAST_GRACE;
         loop {
             order = self.order(own);

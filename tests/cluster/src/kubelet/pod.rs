@@ -250,7 +250,8 @@ impl Worker {
             Stop { deadline: now, forced: true }
         } else if observed.pod.metadata.deletion_timestamp.is_some() {
             let seconds = observed.pod.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-            Stop { deadline: now + Duration::from_secs(seconds.unwrap_or(30)), forced: false }
+            // A deletion by force shows for a moment with a grace period of zero before the object is gone.
+            Stop { deadline: now + Duration::from_secs(seconds.unwrap_or(30)), forced: seconds == Some(0) }
         } else {
             return;
         };

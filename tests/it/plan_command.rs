@@ -1,0 +1,144 @@
+//! `landfall plan` tells what the controller would do, and does nothing.
+
+use std::path::PathBuf;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::support::aws::controller_writes;
+use crate::support::controller::{Controller, command};
+use crate::support::world::World;
+
+pub fn trials() -> Vec<Trial> {
+    crate::trials!("plan_command":
+        a_service_that_is_not_there_yet,
+        a_change_that_the_controller_has_not_seen,
+        bad_input_and_unknown_services,
+    )
+}
+
+const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
+
+/// Runs `landfall plan`; exit code, standard output, standard error.
+async fn plan(world: &World, arguments: &[&str]) -> (i32, String, String) {
+    let output = command(world)
+        .args(["plan", "--load-balancer-class", &world.class])
+        .args(arguments)
+        .output()
+        .await
+        .expect("landfall runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
+}
+
+/// Names of the actions of the only plan in `-o json`.
+fn planned(text: &str) -> Vec<String> {
+    let json: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let plans = json["plans"].as_array().unwrap_or_else(|| panic!("no plans in {text}"));
+    assert_eq!(plans.len(), 1, "{text}");
+    let steps = plans[0]["steps"].as_array().unwrap();
+    assert!(steps.iter().all(|step| !step["reason"].as_str().unwrap().is_empty()), "each step has a reason: {text}");
+    steps.iter().map(|step| step["action"].as_str().unwrap_or_else(|| panic!("no action in {step}")).to_owned()).collect()
+}
+
+fn manifest(world: &World, name: &str, annotations: &str) -> PathBuf {
+    let path = world.workdir.join(format!("{name}.yaml"));
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: beside}}\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  \
+         namespace: {}\n  annotations: {{{annotations}}}\nspec:\n  type: LoadBalancer\n  loadBalancerClass: {}\n  ports: [{{port: 80, \
+         targetPort: 8080}}]\n  selector: {{app: web}}\n",
+        world.namespace, world.class
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+async fn a_service_that_is_not_there_yet(world: World) {
+    let file = manifest(&world, "web", "");
+    let file = file.to_str().unwrap();
+    let (code, text, errors) = plan(&world, &["-f", file]).await;
+    assert_eq!(code, 2, "{text}{errors}");
+    for line in ["+ create security-group/", "+ create target-group/", "… waits for the cluster's backend security group"] {
+        assert!(text.contains(line), "{line:?} is missing in:\n{text}");
+    }
+    let (code, json, errors) = plan(&world, &["-f", file, "-o", "json"]).await;
+    assert_eq!(code, 2, "{json}{errors}");
+    assert!(planned(&json).contains(&"CreateTargetGroup".to_owned()), "{json}");
+
+    // Where another Service is served already, all is there that a plan needs.
+    let controller = Controller::start(&world, "a", &[]);
+    world.create_service("first", HTTP).await;
+    world.host_name("first").await;
+    let mark = world.mark();
+    let (code, text, errors) = plan(&world, &["-f", file]).await;
+    assert_eq!(code, 2, "{text}{errors}");
+    for line in ["+ create load-balancer/", "+ create listener TCP/80", "+ register"] {
+        assert!(text.contains(line), "{line:?} is missing in:\n{text}");
+    }
+    let (_, pods, _) = plan(
+        &world,
+        &["-f", manifest(&world, "pods", "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip").to_str().unwrap()],
+    )
+    .await;
+    assert!(pods.contains("TCP to ip targets, port 8080"), "{pods}");
+    assert_eq!(controller_writes(&world.calls_since(mark)), Vec::<String>::new(), "a plan writes nothing");
+    assert!(world.services().get_opt("web").await.unwrap().is_none());
+    controller.stop().await;
+}
+
+async fn a_change_that_the_controller_has_not_seen(world: World) {
+    let controller = Controller::start(&world, "a", &[]);
+    world.create_service("web", HTTP).await;
+    world.host_name("web").await;
+    world.quiet(0, std::time::Duration::from_secs(1)).await;
+    controller.stop().await;
+
+    let mark = world.mark();
+    let target = format!("svc/{}/web", world.namespace);
+    let (code, text, errors) = plan(&world, &[&target]).await;
+    assert_eq!((code, text.contains("nothing to do")), (0, true), "{text}{errors}");
+    let (code, json, _) = plan(&world, &[&target, "-o", "json"]).await;
+    assert_eq!((code, planned(&json)), (0, Vec::new()));
+
+    world.annotate("web", "healthcheck-path", Some("/ready")).await;
+    world.annotate("web", "healthcheck-protocol", Some("http")).await;
+    let (code, text, errors) = plan(&world, &[&target]).await;
+    assert_eq!(code, 2, "{text}{errors}");
+    let group = world.target_group().name;
+    let steps: Vec<&str> = text.lines().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(steps.len(), 1, "exactly that change:\n{text}");
+    assert!(steps[0].starts_with(&format!("  ~ modify target-group/{group}")), "{text}");
+    let (code, json, _) = plan(&world, &[&target, "-o", "json"]).await;
+    assert_eq!((code, planned(&json)), (2, vec!["ModifyHealthCheck".to_owned()]));
+
+    // All of ours, and one that is about to go.
+    world.delete_service("web").await;
+    let (code, text, _) = plan(&world, &[]).await;
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("- delete load-balancer/") && text.contains("- delete target-group/"), "{text}");
+    assert_eq!(controller_writes(&world.calls_since(mark)), Vec::<String>::new(), "plans write nothing");
+    let controller = Controller::start(&world, "b", &[]);
+    world.gone("web").await;
+    controller.stop().await;
+}
+
+async fn bad_input_and_unknown_services(world: World) {
+    let file = manifest(&world, "bad", "service.beta.kubernetes.io/aws-load-balancer-sheme: internal");
+    let file = file.to_str().unwrap();
+    let (code, text, _) = plan(&world, &["-f", file]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("UnknownAnnotation") && text.contains("aws-load-balancer-scheme"), "{text}");
+    let (code, json, _) = plan(&world, &["-f", file, "-o", "json"]).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, json["rejected"][0]["problems"][0]["code"].as_str()), (1, Some("UnknownAnnotation")), "{json}");
+
+    let (code, text, errors) = plan(&world, &[&format!("svc/{}/nobody", world.namespace)]).await;
+    assert_eq!((code, text.as_str()), (1, ""));
+    assert!(errors.contains(&format!("no Service {}/nobody", world.namespace)), "{errors}");
+    let (code, _, errors) = plan(&world, &["-f", "/nonexistent.yaml"]).await;
+    assert!(code == 1 && errors.contains("/nonexistent.yaml"), "{code}: {errors}");
+    let empty = world.workdir.join("empty.yaml");
+    std::fs::write(&empty, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n").unwrap();
+    let (code, _, errors) = plan(&world, &["-f", empty.to_str().unwrap()]).await;
+    assert!(code == 1 && errors.contains("no object of kind Service"), "{code}: {errors}");
+}
