@@ -148,7 +148,9 @@ fn print(output: OutputFormat, plans: &[Plan], problems: &[(ServiceKey, Vec<Prob
             let rejected: Vec<_> =
                 problems.iter().map(|(key, found)| serde_json::json!({"service": key, "problems": found})).collect();
             let mut answer = render::json(plans);
-            answer["rejected"] = rejected.into();
+            if let Some(fields) = answer.as_object_mut() {
+                fields.insert("rejected".to_owned(), rejected.into());
+            }
             println!("{answer:#}");
         }
     }

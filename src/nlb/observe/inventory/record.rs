@@ -29,9 +29,10 @@ impl Inventory {
 
     /// A load balancer of ours that the listings missed.
     pub(in crate::nlb::observe) fn adopt(&mut self, load_balancer: LoadBalancer, tags: Tags, listeners: Vec<Listener>) {
-        self.created_load_balancer(load_balancer.clone(), tags);
+        let name = load_balancer.name.clone();
+        self.created_load_balancer(load_balancer, tags);
         for listener in listeners {
-            self.set_listener(&load_balancer.name, listener);
+            self.set_listener(&name, listener);
         }
     }
 
