@@ -59,5 +59,5 @@ echo "book"
 mdbook=$(cached_tool mdbook "$MDBOOK_VERSION" mdbook)
 "$mdbook" build docs
 echo "cargo doc"
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --workspace --no-deps
 echo "docs/book/index.html and $TARGET/doc/landfall/index.html"
