@@ -22,8 +22,9 @@ const PROVISIONING: Cadence = Cadence { first: Duration::from_millis(100), facto
 /// Interfaces linger for seconds to minutes.
 const INTERFACES: Cadence = Cadence { first: Duration::from_secs(1), factor: 1.6, longest: Duration::from_secs(5) };
 
-/// What is due within this time of each other is asked for in one call.
-const GATHERING: Duration = Duration::from_millis(50);
+/// What is due within this time of each other is asked for in one call: load balancers, whose names people wait for, and
+/// groups.
+const GATHERING: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 struct Cadence {
     first: Duration,
@@ -89,6 +90,12 @@ impl Pending {
         self.changed.notify_one();
     }
 
+    /// Whether the group's network interfaces are waited for.
+    #[must_use]
+    pub fn awaits(&self, group: &SecurityGroupId) -> bool {
+        self.state().groups.contains_key(group)
+    }
+
     /// Polls until `shutdown`, and calls `wake` for each whose wait is over.
     pub async fn run(self, shutdown: CancellationToken, wake: impl Fn(Subject)) {
         loop {
@@ -121,12 +128,12 @@ impl Pending {
     }
 
     async fn poll(&self) -> BTreeSet<Subject> {
-        let horizon = clock::now() + GATHERING;
+        let [first, second] = GATHERING.map(|gathering| clock::now() + gathering);
         let (load_balancers, groups): (Vec<_>, Vec<_>) = {
             let state = self.state();
             (
-                state.load_balancers.iter().filter(|(_, poll)| poll.due <= horizon).map(|(arn, _)| arn.clone()).collect(),
-                state.groups.iter().filter(|(_, poll)| poll.due <= horizon).map(|(id, _)| id.clone()).collect(),
+                state.load_balancers.iter().filter(|(_, poll)| poll.due <= first).map(|(arn, _)| arn.clone()).collect(),
+                state.groups.iter().filter(|(_, poll)| poll.due <= second).map(|(id, _)| id.clone()).collect(),
             )
         };
         let (mut wake, freed) = futures::join!(self.poll_load_balancers(&load_balancers), self.poll_groups(&groups));

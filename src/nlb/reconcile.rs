@@ -280,6 +280,9 @@ impl Reconciler {
         self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
 
         let (observed, plan) = self.plan(&desired, service).await?;
+        if self.is_awaited(&plan) && self.count_failure(key) < TOLD_WHEN_BUSY {
+            return Ok(Requeue::Backoff);
+        }
         let outcome = self.apply(key, service, &desired, &plan).await;
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
 
@@ -360,6 +363,15 @@ impl Reconciler {
                 self.pending.await_interfaces(id.clone(), Subject::Service(key.clone()));
             }
         }
+    }
+
+    /// Whether all that is left are groups whose interfaces are polled: AWS would only refuse again.
+    fn is_awaited(&self, plan: &Plan) -> bool {
+        let awaited = |step: &Step| match &step.action {
+            Action::DeleteSecurityGroup { group: SecurityGroupRef::Existing { id, .. } } => self.pending.awaits(id),
+            _ => false,
+        };
+        !plan.steps.is_empty() && plan.steps.iter().all(awaited)
     }
 
     /// The shared rules follow from what all Services need: they are looked at again when that changes.

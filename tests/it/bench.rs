@@ -114,6 +114,7 @@ async fn many_services(world: World) -> (Vec<Row>, Memory) {
 
     let mark = world.mark();
     let seconds = create_many(&world).await;
+    all_registered(&world).await;
     let created = Row::new(&format!("{MANY} Services at once: last host name"), calls(&world, mark).await)
         .limits(450, "1073")
         .within(Figure { measured: seconds, limit: Some(5.0), peer: "41" });
@@ -192,6 +193,16 @@ async fn create_many(world: &World) -> f64 {
     })
     .await;
     start.elapsed().as_secs_f64()
+}
+
+/// Waits until every target group has targets: some come after the host name, AWS takes only so many registrations a second.
+async fn all_registered(world: &World) {
+    wait::until_within(PATIENCE, "all targets are registered", async || {
+        let groups = world.region().target_groups();
+        let empty = groups.iter().filter(|group| group.targets == 0).count();
+        if groups.len() == MANY && empty == 0 { Ok(()) } else { Err(empty) }
+    })
+    .await;
 }
 
 /// Deletes those; seconds until the last one is gone.
