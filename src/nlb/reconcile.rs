@@ -458,8 +458,7 @@ pub async fn observe_and_diff(
 /// When to run again after a failure: the class alone decides.
 fn retry(class: Class) -> Requeue {
     match class {
-        // Nothing but a change of the object, or of AWS (which the next sweep sees), helps. For the throttled, too, a back-off:
-        // the time of the next token would bring all of them back at once.
+        // Nothing but a change of the object, or of AWS (which the next sweep sees), helps.
         Class::Input => Requeue::Done,
         Class::Permission | Class::Quota => Requeue::After(SLOW_RETRY),
         Class::Throttled | Class::Transient | Class::Stale | Class::Busy | Class::Bug => Requeue::Backoff,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Service};
 use kube::Resource;
@@ -31,7 +32,7 @@ impl Reconciler {
         let finding = Finding::failure(error, failures).map(|finding| finding.while_serving(desired, observed));
         let finding = finding.unwrap_or_else(|| Finding::progress(desired, observed, &BTreeSet::new()));
         self.tell(key, service, &finding, report::status(service, desired, host_name, &finding)).await?;
-        Ok(retry(error.class()))
+        Ok(throttled(error, failures).unwrap_or_else(|| retry(error.class())))
     }
 
     /// A run that ended before anything was applied.
@@ -67,7 +68,11 @@ impl Reconciler {
             }
             return Requeue::Backoff;
         }
-        retry(class)
+        let told_to_wait = match &error {
+            Error::Aws(error) => throttled(error, self.failures(key)),
+            Error::Rejected(_) | Error::Kubernetes(_) => None,
+        };
+        told_to_wait.unwrap_or_else(|| retry(class))
     }
 
     /// Publishes a status, and an event if it is news.
@@ -100,6 +105,10 @@ impl Reconciler {
         self.recorder.emit(&reference, kind, reason, action, note);
     }
 
+    fn failures(&self, key: &ServiceKey) -> u32 {
+        self.memory().get(key).map_or(0, |memory| memory.failures)
+    }
+
     pub(super) fn count_failure(&self, key: &ServiceKey) -> u32 {
         let mut memory = self.memory();
         let memory = memory.entry(key.clone()).or_default();
@@ -107,4 +116,13 @@ impl Reconciler {
         memory.converged = None;
         memory.failures
     }
+}
+
+/// When our own throttle said when its next token comes: then, and a little later the more have waited in vain, each at
+/// another time. All at once would only meet at the next token again.
+fn throttled(error: &AwsError, failures: u32) -> Option<Requeue> {
+    const STEP: Duration = Duration::from_millis(250);
+    const LONGEST: Duration = Duration::from_secs(8);
+    let spread = STEP.saturating_mul(1 << failures.min(5)).min(LONGEST);
+    error.retry_after.map(|delay| Requeue::After(delay + spread.mul_f32(fastrand::f32())))
 }
