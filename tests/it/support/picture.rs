@@ -111,7 +111,11 @@ impl Names {
     }
 
     fn rule(&self, rule: &RuleSummary) -> String {
-        let ports = rule.ports.map(|(first, last)| (self.port(first), self.port(last)));
+        // A range is no node port, though the ends of the range of all node ports may be this Service's.
+        let ports = rule.ports.map(|(first, last)| match first == last {
+            true => (self.port(first), self.port(last)),
+            false => (first.to_string(), last.to_string()),
+        });
         let direction = if rule.egress { "out" } else { "in" };
         // Descriptions name the cluster.
         let described = rule.description.is_some();
