@@ -1,6 +1,8 @@
 //! AWS by hand: calls as another client of the account would make them, and the one load balancer of a test with one Service.
 
 use landfall_localstack::{Entry, ListenerSummary, LoadBalancerSummary, SecurityGroupSummary, TargetGroupSummary};
+use std::time::Duration;
+
 
 use super::wait;
 use super::world::World;
@@ -72,6 +74,8 @@ impl World {
             if seen == expected { Ok(()) } else { Err(format!("{seen:?} instead of {expected:?}")) }
         })
         .await;
+        // The effect of a call is seen a moment before the call is in the journal: a mark set now must not be before it.
+        self.quiet(self.mark(), Duration::from_millis(150)).await;
     }
 }
 
