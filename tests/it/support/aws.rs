@@ -1,8 +1,8 @@
 //! AWS by hand: calls as another client of the account would make them, and the one load balancer of a test with one Service.
 
-use landfall_localstack::{Entry, ListenerSummary, LoadBalancerSummary, SecurityGroupSummary, TargetGroupSummary};
 use std::time::Duration;
 
+use landfall_localstack::{Entry, ListenerSummary, LoadBalancerSummary, SecurityGroupSummary, TargetGroupSummary};
 
 use super::wait;
 use super::world::World;
