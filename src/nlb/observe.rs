@@ -15,7 +15,9 @@ use futures::try_join;
 pub use inventory::Inventory;
 use inventory::Listing;
 
-use crate::aws::types::{InstanceId, Listener, LoadBalancer, SecurityGroupId, SubnetId, TargetGroup, Targets, VpcId};
+use crate::aws::types::{
+    InstanceId, Listener, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, TargetGroup, Targets, VpcId,
+};
 use crate::aws::{Aws, AwsError, SecurityGroupFilter};
 use crate::nlb::build::{names, tags};
 use crate::nlb::model::{Observed, ObservedLoadBalancer, ObservedShared, ServiceKey};
@@ -123,7 +125,8 @@ impl Observer {
     /// Re-reads everything of ours, listeners and targets included, in batches where AWS has them.
     ///
     /// # Errors
-    /// The first read that failed; the inventory is then as it was.
+    /// A listing that failed: the inventory is then as it was. Or instances, their groups or attributes that could not be read
+    /// afterwards: it then holds what was listed.
     pub async fn sweep(&self, instances: &BTreeSet<InstanceId>) -> Result<(), AwsError> {
         // The same inventory, by calls that give way to others'.
         Self { aws: self.aws.in_background(), ..self.clone() }.read_all(instances).await
@@ -254,7 +257,7 @@ impl Observer {
     }
 
     /// Groups with rules that refer to the backend group, and those of the instances known so far.
-    async fn node_groups(&self, backend: Option<&SecurityGroupId>) -> Result<Vec<crate::aws::types::SecurityGroup>, AwsError> {
+    async fn node_groups(&self, backend: Option<&SecurityGroupId>) -> Result<Vec<SecurityGroup>, AwsError> {
         let ids: BTreeSet<SecurityGroupId> =
             self.inventory().instances().values().flat_map(|instance| instance.security_groups.clone()).collect();
         let mut groups = match backend {

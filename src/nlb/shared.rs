@@ -168,10 +168,3 @@ fn node_groups(run: &Reconciler, observed: &ObservedShared, backend: &SecurityGr
         })
         .collect()
 }
-
-impl Reconciler {
-    /// Asks for a run for the shared parts.
-    pub fn enqueue_shared(&self) {
-        self.queue.enqueue(Subject::Shared);
-    }
-}

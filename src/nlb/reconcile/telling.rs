@@ -122,7 +122,7 @@ impl Reconciler {
 /// another time. All at once would only meet at the next token again.
 fn throttled(error: &AwsError, failures: u32) -> Option<Requeue> {
     const STEP: Duration = Duration::from_millis(250);
-    const LONGEST: Duration = Duration::from_secs(8);
-    let spread = STEP.saturating_mul(1 << failures.min(5)).min(LONGEST);
+    // Eight seconds at the most.
+    let spread = STEP.saturating_mul(1 << failures.min(5));
     error.retry_after.map(|delay| Requeue::After(delay + spread.mul_f32(fastrand::f32())))
 }
