@@ -122,7 +122,7 @@ fn names_another_object(status: &Status) -> bool {
 }
 
 /// The client's error for people: its own text repeats the API server's whole answer.
-fn explain(error: &kube::Error) -> String {
+pub(crate) fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} (HTTP {})", status.message, status.code),
         kube::Error::Service(source) => chain(source.as_ref()),

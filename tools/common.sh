@@ -46,6 +46,14 @@ times() {
   printf '%6d s           in all\n' "$SECONDS"
 }
 
+# The program as it is shipped: optimised, static, nothing else needed beside it. Prints its path.
+static_binary() {
+  local target
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bin landfall >&2
+  echo "$TARGET/$target/release/landfall"
+}
+
 # Pinned Kubernetes binaries; prints their folder.
 kubernetes() {
   [[ -n ${KUBEBUILDER_ASSETS:-} ]] || need go

@@ -15,7 +15,7 @@ use kube::runtime::watcher::Event;
 use super::{Failure, OutputFormat, Target};
 use crate::aws::{Aws, AwsSettings, Meter};
 use crate::config::Settings;
-use crate::kubernetes::{client, finalizer};
+use crate::kubernetes::{client, explain, finalizer};
 use crate::nlb::build;
 use crate::nlb::diff::render;
 use crate::nlb::gather::{Cluster, Gatherer};
@@ -223,7 +223,7 @@ async fn list<K>(api: &Api<K>) -> Result<Vec<K>, Failure>
 where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    Ok(api.list(&ListParams::default()).await.map_err(|error| Failure::ApiServer(error.to_string()))?.items)
+    Ok(api.list(&ListParams::default()).await.map_err(|error| Failure::ApiServer(explain(&error)))?.items)
 }
 
 fn store<K>(objects: Vec<K>) -> Store<K>

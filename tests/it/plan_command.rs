@@ -141,4 +141,13 @@ async fn bad_input_and_unknown_services(world: World) {
     std::fs::write(&empty, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n").unwrap();
     let (code, _, errors) = plan(&world, &["-f", empty.to_str().unwrap()]).await;
     assert!(code == 1 && errors.contains("no object of kind Service"), "{code}: {errors}");
+
+    // Nobody listens there: the cause is told, not only that there was one.
+    let unreachable = world.workdir.join("unreachable");
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
+                clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+                contexts: [{name: here, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n";
+    std::fs::write(&unreachable, text).unwrap();
+    let (code, _, errors) = plan(&world, &["--kubeconfig", unreachable.to_str().unwrap()]).await;
+    assert!(code == 1 && errors.contains("the API server did not answer") && errors.contains("refused"), "{code}: {errors}");
 }
