@@ -25,7 +25,8 @@ use crate::nlb::metrics::Metrics;
 use crate::nlb::model::Subject;
 use crate::nlb::observe::Observer;
 use crate::nlb::ownership::Claim;
-use crate::nlb::reconcile::{Parts, Reconciler};
+use crate::nlb::pending::Pending;
+use crate::nlb::reconcile::{Memories, Reconciler};
 use crate::nlb::{sweep, triggers};
 use crate::telemetry;
 
@@ -104,9 +105,10 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let counted = observer.clone();
     telemetry::sample_owned(&mut registry, move || counted.inventory().sizes().0);
     let (recorder, _) = Recorder::start(clients.work.clone(), &settings.identity);
-    let reconciler = Arc::new(Reconciler::new(Parts {
+    let reconciler = Arc::new(Reconciler {
         claim: Claim { classes: shared.load_balancer_classes.clone(), classless: shared.claim_classless },
         gatherer: Gatherer::new(cluster, aws.clone(), vpc, Arc::new(shared.policy())),
+        pending: Pending::new(aws.clone(), observer.clone()),
         observer,
         aws,
         client: clients.work.clone(),
@@ -115,7 +117,8 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
         publish: settings.publish_hostname,
         cluster_name: shared.cluster_name.clone(),
         metrics,
-    }));
+        memory: Memories::default(),
+    });
     if let Some(address) = settings.admin_address {
         let admin = Admin { health: health.clone(), registry: Arc::new(registry), config: Arc::new(settings.describe()) };
         let bound = admin.serve(address, shutdown.clone()).await?;

@@ -125,69 +125,28 @@ pub struct Reconciler {
     pub cluster_name: String,
     /// Figures.
     pub metrics: Metrics,
+    /// What is remembered between runs; at first nothing.
+    pub memory: Memories,
+}
+
+/// What is remembered between runs: only to say less and to wake others, never to decide.
+#[derive(Default)]
+pub struct Memories {
+    services: Mutex<BTreeMap<ServiceKey, Memory>>,
     /// The shared parts as AWS matched them last, for the same purpose as [`Memory::converged`].
     pub(super) shared_converged: Mutex<Option<DesiredShared>>,
     /// The backend group as the last run for the shared parts left it: who waits for it is woken when that changes.
     pub(super) shared_backend: Mutex<Option<SecurityGroupId>>,
-    /// Name of our finalizer.
-    finalizer: String,
-    memory: Mutex<BTreeMap<ServiceKey, Memory>>,
-}
-
-/// The parts of a [`Reconciler`], by name.
-pub struct Parts {
-    /// See [`Reconciler::claim`].
-    pub claim: Claim,
-    /// See [`Reconciler::gatherer`].
-    pub gatherer: Gatherer,
-    /// See [`Reconciler::observer`].
-    pub observer: Observer,
-    /// See [`Reconciler::aws`].
-    pub aws: Aws,
-    /// See [`Reconciler::client`].
-    pub client: kube::Client,
-    /// See [`Reconciler::recorder`].
-    pub recorder: Recorder,
-    /// See [`Reconciler::queue`].
-    pub queue: QueueHandle<Subject>,
-    /// See [`Reconciler::publish`].
-    pub publish: PublishHostname,
-    /// See [`Reconciler::cluster_name`].
-    pub cluster_name: String,
-    /// See [`Reconciler::metrics`].
-    pub metrics: Metrics,
 }
 
 impl Reconciler {
-    /// A reconciler that remembers nothing.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts { claim, gatherer, observer, aws, client, recorder, queue, publish, cluster_name, metrics } = parts;
-        let pending = Pending::new(aws.clone(), observer.clone());
-        let memory = Mutex::default();
-        let (shared_converged, shared_backend) = (Mutex::default(), Mutex::default());
-        let finalizer = build::names::finalizer(&cluster_name);
-        Self {
-            claim,
-            gatherer,
-            observer,
-            aws,
-            client,
-            recorder,
-            queue,
-            pending,
-            publish,
-            cluster_name,
-            metrics,
-            shared_converged,
-            shared_backend,
-            finalizer,
-            memory,
-        }
+    /// Name of our finalizer.
+    fn finalizer(&self) -> String {
+        build::names::finalizer(&self.cluster_name)
     }
 
     fn memory(&self) -> MutexGuard<'_, BTreeMap<ServiceKey, Memory>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One run. The queue never runs one key twice at the same time.
@@ -233,7 +192,7 @@ impl Reconciler {
         let placement = self.observer.placement(key).map(|(scheme, subnets)| Placement { scheme, subnets });
         let inputs = self.gatherer.gather(key, service.clone(), placement).await?;
         let desired = build::build(&inputs)?;
-        finalizer::add(&self.client, &**service, &self.finalizer).await?;
+        finalizer::add(&self.client, &**service, &self.finalizer()).await?;
         self.note_backend_ports(key, &desired);
 
         let (observed, plan) = self.plan(&desired, service).await?;
@@ -315,7 +274,7 @@ impl Reconciler {
             // `service` may be older than what we wrote at the beginning: this is the last chance to take it back.
             status::publish(&self.client, service, &ServiceStatus::default(), true).await?;
         }
-        finalizer::remove(&self.client, &**service, &self.finalizer).await?;
+        finalizer::remove(&self.client, &**service, &self.finalizer()).await?;
         self.emit(service, Kind::Normal, "Deleted", "delete", "the load balancer and all that belonged to it are gone");
         self.forget(key);
         Ok(Requeue::Done)
@@ -422,7 +381,7 @@ impl Reconciler {
         let owned = || self.observer.inventory().owns_something(&key);
         let ours = self.claim.covers(service)
             || match self.claim.past(service) {
-                Past::Ours => finalizer::is_present(service, &self.finalizer) || owned(),
+                Past::Ours => finalizer::is_present(service, &self.finalizer()) || owned(),
                 Past::OursIfOwned => owned(),
                 Past::Foreign => false,
             };

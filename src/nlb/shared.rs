@@ -47,7 +47,7 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
     let desired = desired(run, &needs, &observed);
     let plan = diff_shared(&desired, &observed, &run.cluster_name);
     // The same parts that AWS matched before: somebody else changed them.
-    let repairs = run.shared_converged.lock().unwrap_or_else(PoisonError::into_inner).take().as_ref() == Some(&desired);
+    let repairs = run.memory.shared_converged.lock().unwrap_or_else(PoisonError::into_inner).take().as_ref() == Some(&desired);
     if !plan.steps.is_empty() {
         tracing::info!(repairs, plan = %render::summary(&plan), "applying what all Services share");
         let outcome = apply(&run.aws, &run.observer, &plan).await;
@@ -67,10 +67,11 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
             return Ok(Requeue::After(SLOW_RETRY));
         }
     }
-    *run.shared_converged.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
+    *run.memory.shared_converged.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
     let settled = run.observer.inventory().shared().backend.map(|group| group.id);
     // Not compared with what this run observed: a run that failed may have made it, or another's listing have found it.
-    let before = std::mem::replace(&mut *run.shared_backend.lock().unwrap_or_else(PoisonError::into_inner), settled.clone());
+    let before =
+        std::mem::replace(&mut *run.memory.shared_backend.lock().unwrap_or_else(PoisonError::into_inner), settled.clone());
     if settled != before {
         // Whoever waited for the group, or for its end, goes on; and the rules that refer to it can be written now.
         run.enqueue_all();
