@@ -39,7 +39,7 @@ pub async fn run(reconciler: Arc<Reconciler>, changes: Changes, shutdown: Cancel
 
 fn service(reconciler: &Reconciler, change: &Change<Service>) {
     let either = change.after.as_ref().or(change.before.as_ref());
-    let Some(key) = either.and_then(|service| key(service)) else { return };
+    let Some(key) = either.and_then(|service| ServiceKey::of(service)) else { return };
     let ours = [&change.before, &change.after].into_iter().flatten().any(|service| reconciler.key_if_ours(service).is_some());
     let matters = match (&change.before, &change.after) {
         (Some(before), Some(after)) => differs(before, after),
@@ -75,8 +75,4 @@ fn node(reconciler: &Reconciler, change: &Change<Node>) {
     if traits(&change.before) != traits(&change.after) {
         reconciler.enqueue_all();
     }
-}
-
-fn key(service: &Service) -> Option<ServiceKey> {
-    Some(ServiceKey { namespace: service.metadata.namespace.clone()?, name: service.metadata.name.clone()? })
 }
