@@ -1,4 +1,5 @@
-//! `landfall plan`: what the controller would do, printed before anything is done. Reads only.
+//! `landfall plan`: what the controller would do, for Services and for what they share, printed before anything is done.
+//! Reads only.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -24,6 +25,7 @@ use crate::nlb::observe::Observer;
 use crate::nlb::ownership::Claim;
 use crate::nlb::reconcile::observe_and_diff;
 use crate::nlb::report::published_host_name;
+use crate::nlb::shared::{self, Sources};
 
 /// Exit code when there is something to do.
 const CHANGES: u8 = 2;
@@ -85,14 +87,17 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
     let observer = Observer::new(aws.clone(), vpc.clone(), settings.cluster_name.clone());
     let gatherer = Gatherer::new(cluster, aws, vpc, Arc::new(settings.policy()));
 
+    let sources = Sources { claim: &claim, gatherer: &gatherer, observer: &observer, cluster_name: &settings.cluster_name };
     let mut plans = Vec::new();
     let mut problems: Vec<(ServiceKey, Vec<Problem>)> = Vec::new();
     for service in wanted {
-        match plan_for(&observer, &gatherer, &claim, &settings.cluster_name, service).await? {
+        match plan_for(sources, service).await? {
             Ok(plan) => plans.push(plan),
             Err((key, found)) => problems.push((key, found)),
         }
     }
+    // A run for any Service brings one for these along.
+    plans.push(shared::plan(sources, |_| None).await?.plan);
     print(output, &plans, &problems);
     if !problems.is_empty() {
         return Ok(ExitCode::FAILURE);
@@ -103,13 +108,8 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
 
 type Planned = Result<Plan, (ServiceKey, Vec<Problem>)>;
 
-async fn plan_for(
-    observer: &Observer,
-    gatherer: &Gatherer,
-    claim: &Claim,
-    cluster_name: &str,
-    service: Arc<Service>,
-) -> Result<Planned, Failure> {
+async fn plan_for(sources: Sources<'_>, service: Arc<Service>) -> Result<Planned, Failure> {
+    let Sources { claim, gatherer, observer, cluster_name } = sources;
     let key = ServiceKey {
         namespace: service.metadata.namespace.clone().unwrap_or_default(),
         name: service.metadata.name.clone().unwrap_or_default(),

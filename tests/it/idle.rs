@@ -40,7 +40,7 @@ async fn nothing_is_done_when_there_is_nothing_to_do(world: World) {
     let plan = command(&world).args(["plan", "--load-balancer-class", &world.class]).output().await.unwrap();
     let text = String::from_utf8_lossy(&plan.stdout);
     assert_eq!(plan.status.code(), Some(0), "{text}\n{}", String::from_utf8_lossy(&plan.stderr));
-    assert_eq!(text.matches("Plan: nothing to do.").count(), 3, "{text}");
+    assert_eq!(text.matches("Plan: nothing to do.").count(), 4, "three Services and what they share: {text}");
     controller.stop().await;
 
     let mark = world.mark();
