@@ -17,6 +17,15 @@ use super::operation::Operation;
 use super::throttle::Throttle;
 use crate::error::Class;
 
+/// Region of all clients.
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// A client of an emulator, for one account.
+pub(crate) fn client(endpoint: &str, account: &str) -> Aws {
+    let credentials = SharedCredentialsProvider::new(Credentials::new(account, "secret", None, None, "test"));
+    Aws::assemble(config(endpoint, credentials), Meter::default(), Arc::new(Throttle::default()), None)
+}
+
 /// "It does not exist", as ELBv2 says it.
 pub(super) fn gone(operation: Operation) -> AwsError {
     AwsError {
@@ -49,7 +58,7 @@ pub(super) struct Script {
 pub(super) fn config(endpoint: &str, credentials: SharedCredentialsProvider) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("eu-west-1"))
+        .region(Region::new(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(credentials)
         .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)))

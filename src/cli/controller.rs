@@ -20,7 +20,7 @@ use crate::kubernetes::events::Recorder;
 use crate::kubernetes::queue::Queue;
 use crate::kubernetes::watch::{self, Watch};
 use crate::kubernetes::{client, watch::watch};
-use crate::nlb::gather::{Cluster, Gatherer};
+use crate::nlb::gather::{Cluster, Gatherer, Slices};
 use crate::nlb::metrics::Metrics;
 use crate::nlb::model::Subject;
 use crate::nlb::observe::Observer;
@@ -65,8 +65,11 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let endpoint_slices: Watch<EndpointSlice> =
         watch(super::namespaced(work, shared.watch_namespace.as_deref()), None, watch::trim_metadata, slice_beat);
     let nodes: Watch<Node> = watch(Api::all(work.clone()), None, watch::trim_node, node_beat);
-    let cluster =
-        Cluster { services: services.store.clone(), endpoint_slices: endpoint_slices.store.clone(), nodes: nodes.store.clone() };
+    let cluster = Cluster {
+        services: services.store.clone(),
+        endpoint_slices: Slices::new(endpoint_slices.store.clone()),
+        nodes: nodes.store.clone(),
+    };
     let synced = [services.synced(), endpoint_slices.synced(), nodes.synced()];
 
     let stop_electing = CancellationToken::new();

@@ -10,16 +10,15 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ListParams};
-use kube::runtime::reflector::{Store, store::Writer};
-use kube::runtime::watcher::Event;
 
 use super::{Failure, OutputFormat, Target};
 use crate::aws::{Aws, AwsSettings, Meter};
 use crate::config::Settings;
+use crate::kubernetes::watch::listed;
 use crate::kubernetes::{client, finalizer};
 use crate::nlb::build;
 use crate::nlb::diff::render;
-use crate::nlb::gather::{Cluster, Gatherer};
+use crate::nlb::gather::{Cluster, Gatherer, Slices};
 use crate::nlb::model::{Desired, Placement, Plan, PortRange, Problem, ServiceKey};
 use crate::nlb::observe::Observer;
 use crate::nlb::ownership::Claim;
@@ -83,7 +82,7 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
     // A plan writes nothing, whatever happens.
     let aws = Aws::connect(&aws_settings, Meter::register(&mut registry)).await?.with_write_gate(Arc::new(|| false));
     let vpc = super::vpc(&aws, &settings).await?;
-    let cluster = Cluster { services: store(services), endpoint_slices: store(slices), nodes: store(nodes) };
+    let cluster = Cluster { services: listed(services), endpoint_slices: Slices::new(listed(slices)), nodes: listed(nodes) };
     let observer = Observer::new(aws.clone(), vpc.clone(), settings.cluster_name.clone());
     let gatherer = Gatherer::new(cluster, aws, vpc, Arc::new(settings.policy()));
 
@@ -224,18 +223,4 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
     Ok(api.list(&ListParams::default()).await.map_err(|error| Failure::ApiServer(error.to_string()))?.items)
-}
-
-fn store<K>(objects: Vec<K>) -> Store<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-{
-    let mut writer = Writer::<K>::default();
-    let reader = writer.as_reader();
-    writer.apply_watcher_event(&Event::Init);
-    for object in objects {
-        writer.apply_watcher_event(&Event::InitApply(object));
-    }
-    writer.apply_watcher_event(&Event::InitDone);
-    reader
 }

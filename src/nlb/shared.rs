@@ -315,3 +315,6 @@ fn node_groups(
     }
     (groups, problems)
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,8 @@ fn differs(before: &Service, after: &Service) -> bool {
 }
 
 fn endpoints(reconciler: &Reconciler, change: &Change<EndpointSlice>) {
+    // First, so that the run finds what it is for.
+    reconciler.gatherer.cluster.endpoint_slices.follow(change);
     for slice in [&change.before, &change.after].into_iter().flatten() {
         let Some(key) = service_of(slice) else { continue };
         let service = reconciler.gatherer.cluster.service(&key);

@@ -19,7 +19,7 @@ pub(super) fn tags(pairs: &[(&str, &str)]) -> Tags {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-pub(super) fn policy() -> Policy {
+pub(in crate::nlb) fn policy() -> Policy {
     Policy {
         cluster_name: "demo".to_owned(),
         default_target_type: TargetType::Instance,
