@@ -385,3 +385,6 @@ async fn patiently<T, F: Future<Output = Result<T, AwsError>>>(call: impl Fn() -
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::aws::controller_writes;
 use crate::support::controller::{Controller, command};
-use crate::support::world::World;
+use crate::support::world::{HTTP, World};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("plan_command":
@@ -17,8 +17,6 @@ pub fn trials() -> Vec<Trial> {
         bad_input_and_unknown_services,
     )
 }
-
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 
 /// Runs `landfall plan`; exit code, standard output, standard error.
 async fn plan(world: &World, arguments: &[&str]) -> (i32, String, String) {

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use crate::inputs::sweeps;
 use crate::support::controller::Controller;
 use crate::support::wait;
-use crate::support::world::{REGION, World, host_name};
+use crate::support::world::{HTTP, REGION, World, host_name};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("shared":
@@ -19,7 +19,6 @@ pub fn trials() -> Vec<Trial> {
     )
 }
 
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 const READY: &str = "landfall/Ready";
 const SWEEPING: &[&str] = &["--sweep-interval", "1s"];
 
@@ -46,21 +45,6 @@ async fn says(world: &World, name: &str, status: &str, reason: &str) -> String {
         }
     })
     .await
-}
-
-/// How often each event of this reason was counted.
-async fn told(world: &World, name: &str, reason: &str) -> Vec<i32> {
-    world.events(name).await.into_iter().filter(|event| event.0 == reason).map(|event| event.1).collect()
-}
-
-/// Waits for so many refused calls of this action since the mark.
-async fn refusals(world: &World, mark: u64, action: &str, count: usize) {
-    wait::until(&format!("{count} refusals of {action}"), async || {
-        let calls = world.calls_since(mark);
-        let refused = calls.iter().filter(|call| call.action == action && call.fault.is_some()).count();
-        if refused >= count { Ok(()) } else { Err(refused) }
-    })
-    .await;
 }
 
 /// Rules by which the nodes admit the backend group.
@@ -96,7 +80,7 @@ async fn denied_node_rules_are_told_on_each_service_and_forgotten_when_granted(w
 
     // Every second it is refused again, and nobody says so again.
     let audited = world.audited();
-    refusals(&world, mark, "AuthorizeSecurityGroupIngress", 5).await;
+    world.refused(mark, "AuthorizeSecurityGroupIngress", 5).await;
     sweeps(&world, 2).await;
     let writes: Vec<String> = world.kubernetes_writes(audited).into_iter().filter(|write| !write.contains(" leases")).collect();
     assert_eq!(writes, Vec::<String>::new(), "the same refusal is not written again");
@@ -104,14 +88,14 @@ async fn denied_node_rules_are_told_on_each_service_and_forgotten_when_granted(w
     controller.stop().await;
     let (audited, mark) = (world.audited(), world.mark());
     let controller = Controller::start(&world, "b", SWEEPING);
-    refusals(&world, mark, "AuthorizeSecurityGroupIngress", 2).await;
+    world.refused(mark, "AuthorizeSecurityGroupIngress", 2).await;
     sweeps(&world, 2).await;
     let services = |write: &String| write.contains(" services ") || write.contains(" events ");
     let writes: Vec<String> = world.kubernetes_writes(audited).into_iter().filter(services).collect();
     assert_eq!(writes, Vec::<String>::new(), "nor when another process finds it");
     for (name, message) in ["web", "other"].into_iter().zip(&messages) {
         assert_eq!(says(&world, name, "True", "UnauthorizedOperation").await, *message);
-        assert_eq!(told(&world, name, "UnauthorizedOperation").await, [1], "one event on {name}");
+        assert_eq!(world.told(name, "UnauthorizedOperation").await, [1], "one event on {name}");
     }
     // One more, while it lasts.
     world.create_service("third", HTTP).await;
@@ -123,7 +107,7 @@ async fn denied_node_rules_are_told_on_each_service_and_forgotten_when_granted(w
         says(&world, name, "True", "Active").await;
     }
     world.shows("the nodes admit them", true, |world| node_rules(world) > 0).await;
-    assert!(told(&world, "independent", "UnauthorizedOperation").await.is_empty(), "it has nothing to do with that");
+    assert!(world.told("independent", "UnauthorizedOperation").await.is_empty(), "it has nothing to do with that");
     for name in ["web", "other", "third", "independent"] {
         world.delete_service(name).await;
     }
@@ -152,7 +136,7 @@ async fn a_full_node_group_is_told_with_the_quota(world: World) {
         assert!(message.contains(words), "{words:?} is missing in {message:?}");
     }
     sweeps(&world, 3).await;
-    assert_eq!(told(&world, "web", "RulesPerSecurityGroupLimitExceeded").await, [1]);
+    assert_eq!(world.told("web", "RulesPerSecurityGroupLimitExceeded").await, [1]);
     (0..2).for_each(|number| by_hand("RevokeSecurityGroupIngress", number));
     says(&world, "web", "True", "Active").await;
     assert!(node_rules(&world) > 0);
@@ -168,9 +152,9 @@ async fn without_a_backend_group_the_services_say_why_they_wait(world: World) {
     for words in ["shared by all Services", "-backend", "allow ec2:CreateSecurityGroup in"] {
         assert!(message.contains(words), "{words:?} is missing in {message:?}");
     }
-    refusals(&world, mark, "CreateSecurityGroup", 4).await;
-    assert_eq!(told(&world, "web", "UnauthorizedOperation").await, [1]);
-    let begun = told(&world, "web", "Provisioning").await;
+    world.refused(mark, "CreateSecurityGroup", 4).await;
+    assert_eq!(world.told("web", "UnauthorizedOperation").await, [1]);
+    let begun = world.told("web", "Provisioning").await;
     assert!(begun.iter().sum::<i32>() <= 1, "{begun:?}");
     let own = world.ec2_group("their-own");
     world.create_annotated("independent", &[("security-groups", &own)], HTTP).await;
@@ -194,10 +178,10 @@ async fn the_last_service_says_why_it_cannot_go(world: World) {
     assert!(message.contains("shared by all Services") && message.contains("allow ec2:DeleteSecurityGroup in"), "{message}");
     assert_eq!(host_name(&world.services().get("web").await.unwrap()), None);
     let audited = world.audited();
-    refusals(&world, mark, "DeleteSecurityGroup", 5).await;
+    world.refused(mark, "DeleteSecurityGroup", 5).await;
     let writes: Vec<String> = world.kubernetes_writes(audited).into_iter().filter(|write| write.contains(" services ")).collect();
     assert_eq!(writes, Vec::<String>::new(), "it does not say anything else in between");
-    assert_eq!(told(&world, "web", "UnauthorizedOperation").await, [1]);
+    assert_eq!(world.told("web", "UnauthorizedOperation").await, [1]);
     world.emulator.faults().remove(denied);
     world.gone("web").await;
     assert_eq!(world.leftovers(), Vec::<String>::new());
@@ -228,7 +212,7 @@ async fn nodes_without_a_clear_group_are_told_and_stay_open(mut world: World) {
     }
     assert_eq!(message.matches("several security groups").count(), 1, "once for all nodes: {message}");
     sweeps(&world, 3).await;
-    assert_eq!(told(&world, "web", "NoNodeSecurityGroup").await, [1]);
+    assert_eq!(world.told("web", "NoNodeSecurityGroup").await, [1]);
     assert_eq!(world.node_group().rules, rules, "what was open stays open");
 
     // A process that never opened it keeps it open, too.
