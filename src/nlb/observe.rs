@@ -286,35 +286,31 @@ impl Observer {
     }
 
     async fn read_listeners(&self, began: u64, load_balancers: &[LoadBalancer]) -> Result<(), AwsError> {
-        try_join_all(load_balancers.iter().map(async |lb| match self.aws.listeners(&lb.arn).await {
-            Ok(listeners) => {
-                self.inventory().set_listeners(&lb.name, began, listeners);
-                Ok(())
-            }
-            Err(error) => self.surprised(error),
+        try_join_all(load_balancers.iter().map(async |lb| {
+            let listeners = self.aws.listeners(&lb.arn).await.map_err(|error| self.surprised(error))?;
+            self.inventory().set_listeners(&lb.name, began, listeners);
+            Ok(())
         }))
         .await
         .map(drop)
     }
 
     async fn read_targets(&self, began: u64, target_groups: &[TargetGroup]) -> Result<(), AwsError> {
-        try_join_all(target_groups.iter().map(async |group| match self.aws.target_health(&group.arn).await {
-            Ok(targets) => {
-                self.inventory().set_targets(&group.name, began, targets);
-                Ok(())
-            }
-            Err(error) => self.surprised(error),
+        try_join_all(target_groups.iter().map(async |group| {
+            let targets = self.aws.target_health(&group.arn).await.map_err(|error| self.surprised(error))?;
+            self.inventory().set_targets(&group.name, began, targets);
+            Ok(())
         }))
         .await
         .map(drop)
     }
 
     /// What was listed and is gone when looked at: the listing is stale.
-    fn surprised(&self, error: AwsError) -> Result<(), AwsError> {
+    fn surprised(&self, error: AwsError) -> AwsError {
         if error.is_gone() {
             self.inventory().mark_dirty();
         }
-        Err(error)
+        error
     }
 
     /// A custom name may be another's: whoever has it is shown to `diff`, with tags, so that it is never adopted by accident
@@ -370,9 +366,7 @@ impl Observer {
     /// Subnets that the Service's current load balancer is in, and its scheme.
     #[must_use]
     pub fn placement(&self, key: &ServiceKey) -> Option<(crate::aws::types::Scheme, BTreeSet<SubnetId>)> {
-        let observed = self.inventory().observed(key, None);
-        let current = observed.load_balancers.into_values().next()?;
-        Some((current.load_balancer.scheme, current.load_balancer.subnets))
+        self.inventory().placement(key)
     }
 }
 
