@@ -28,14 +28,12 @@ pub(crate) fn client(endpoint: &str, account: &str) -> Aws {
 
 /// "It does not exist", as ELBv2 says it.
 pub(super) fn gone(operation: Operation) -> AwsError {
-    AwsError {
-        operation: operation.iam_action(),
-        code: "TargetGroupNotFound".into(),
-        class: Class::Stale,
-        message: String::new(),
-        request_id: None,
-        retry_after: None,
-    }
+    error(operation.iam_action(), "TargetGroupNotFound", Class::Stale)
+}
+
+/// An answer of AWS without words.
+pub(crate) fn error(operation: &'static str, code: &str, class: Class) -> AwsError {
+    AwsError { operation, code: code.to_owned(), class, message: String::new(), request_id: None, retry_after: None }
 }
 
 /// An error answer of ELBv2 (EC2's differs around the `Code` element only).

@@ -2,17 +2,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::aws::test_server;
 use crate::error::Class;
 
 fn error(class: Class, retry_after: Option<Duration>) -> AwsError {
-    AwsError {
-        operation: "elasticloadbalancing:DescribeListeners",
-        code: class.to_string(),
-        class,
-        message: String::new(),
-        request_id: None,
-        retry_after,
-    }
+    AwsError { retry_after, ..test_server::error("elasticloadbalancing:DescribeListeners", "SaidTheTest", class) }
 }
 
 #[tokio::test(start_paused = true)]
