@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         bad_inputs_are_told_once_cost_nothing_and_harm_nobody,
         without_a_subnet_every_subnet_has_its_verdict,
         a_denied_call_is_told_once_and_forgotten_when_it_is_granted,
+        a_denied_deletion_is_told_once_and_not_taken_back_in_between,
         a_rejected_change_leaves_the_load_balancer_alone,
         a_name_that_belongs_to_somebody_else_is_refused,
         a_chosen_name_is_found_again_when_nothing_else_tells_whose_it_is,
@@ -190,6 +191,26 @@ async fn a_denied_call_is_told_once_and_forgotten_when_it_is_granted(world: Worl
     world.emulator.faults().remove(denied);
     world.host_name("web").await;
     world.condition("web", "landfall/Ready", "Active").await;
+    controller.stop().await;
+}
+
+async fn a_denied_deletion_is_told_once_and_not_taken_back_in_between(world: World) {
+    let controller = Controller::start(&world, "a", &["--sweep-interval", "1s"]);
+    world.create_service("web", HTTP).await;
+    world.host_name("web").await;
+    let denied = world.emulator.faults().add(Rule::on("DeleteTargetGroup", Fault::Denied));
+    let mark = world.mark();
+    world.delete_service("web").await;
+    world.condition("web", "landfall/Ready", "AccessDenied").await;
+    world.event("web", "AccessDenied").await;
+    let audited = world.audited();
+    world.refused(mark, "DeleteTargetGroup", 5).await;
+    let writes: Vec<String> = world.kubernetes_writes(audited).into_iter().filter(|write| write.contains(" services ")).collect();
+    assert_eq!(writes, Vec::<String>::new(), "each retry fails as the one before");
+    assert_eq!((world.told("web", "AccessDenied").await, world.told("web", "Deleting").await), (vec![1], vec![1]));
+    world.emulator.faults().remove(denied);
+    world.gone("web").await;
+    assert_eq!(world.leftovers(), Vec::<String>::new());
     controller.stop().await;
 }
 
