@@ -100,13 +100,6 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Whether the Service's status shows already that it gives its load balancer up, or what stands in the way of that.
-    pub(super) fn is_leaving(&self, key: &ServiceKey, service: &Service) -> bool {
-        let published = self.memory().get(key).and_then(|memory| memory.published.clone());
-        published
-            .map_or_else(|| report::is_leaving(service), |status| status.conditions.iter().all(|it| it.type_ == report::READY))
-    }
-
     pub(super) fn emit(&self, service: &Service, kind: Kind, reason: &str, action: &str, note: &str) {
         let reference: ObjectReference = service.object_ref(&());
         self.recorder.emit(&reference, kind, reason, action, note);
