@@ -27,7 +27,7 @@ mod writes;
 #[cfg(test)]
 mod policy_test;
 #[cfg(test)]
-mod test_server;
+pub(crate) mod test_server;
 
 pub use client::{Aws, AwsSettings};
 pub use error::AwsError;

@@ -168,6 +168,12 @@ impl AwsError {
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
                 Some("renew the controller's credentials".to_owned())
             }
+            "RulesPerSecurityGroupLimitExceeded" => {
+                Some("take rules out of that group, or raise AWS's quota of rules per security group (L-0EA8095F)".to_owned())
+            }
+            "SecurityGroupLimitExceeded" => {
+                Some("delete groups that nobody uses, or raise AWS's quota of security groups per region (L-E79EC296)".to_owned())
+            }
             "RequestExpired" | "RequestInTheFuture" | "RequestTimeTooSkewed" => Some("set the node's clock right".to_owned()),
             "AuthFailure"
             | "InvalidAccessKeyId"

@@ -17,16 +17,23 @@ use super::operation::Operation;
 use super::throttle::Throttle;
 use crate::error::Class;
 
+/// Region of all clients.
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// A client of an emulator, for one account.
+pub(crate) fn client(endpoint: &str, account: &str) -> Aws {
+    let credentials = SharedCredentialsProvider::new(Credentials::new(account, "secret", None, None, "test"));
+    Aws::assemble(config(endpoint, credentials), Meter::default(), Arc::new(Throttle::default()), None)
+}
+
 /// "It does not exist", as ELBv2 says it.
 pub(super) fn gone(operation: Operation) -> AwsError {
-    AwsError {
-        operation: operation.iam_action(),
-        code: "TargetGroupNotFound".into(),
-        class: Class::Stale,
-        message: String::new(),
-        request_id: None,
-        retry_after: None,
-    }
+    error(operation.iam_action(), "TargetGroupNotFound", Class::Stale)
+}
+
+/// An answer of AWS without words.
+pub(crate) fn error(operation: &'static str, code: &str, class: Class) -> AwsError {
+    AwsError { operation, code: code.to_owned(), class, message: String::new(), request_id: None, retry_after: None }
 }
 
 /// An error answer of ELBv2 (EC2's differs around the `Code` element only).
@@ -49,7 +56,7 @@ pub(super) struct Script {
 pub(super) fn config(endpoint: &str, credentials: SharedCredentialsProvider) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("eu-west-1"))
+        .region(Region::new(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(credentials)
         .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)))

@@ -20,12 +20,13 @@ use crate::kubernetes::events::Recorder;
 use crate::kubernetes::queue::Queue;
 use crate::kubernetes::watch::{self, Watch};
 use crate::kubernetes::{client, watch::watch};
-use crate::nlb::gather::{Cluster, Gatherer};
+use crate::nlb::gather::{Cluster, Gatherer, Slices};
 use crate::nlb::metrics::Metrics;
 use crate::nlb::model::Subject;
 use crate::nlb::observe::Observer;
 use crate::nlb::ownership::Claim;
-use crate::nlb::reconcile::{Parts, Reconciler};
+use crate::nlb::pending::Pending;
+use crate::nlb::reconcile::{Memories, Reconciler};
 use crate::nlb::{sweep, triggers};
 use crate::telemetry;
 
@@ -64,8 +65,11 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let endpoint_slices: Watch<EndpointSlice> =
         watch(super::namespaced(work, shared.watch_namespace.as_deref()), None, watch::trim_metadata, slice_beat);
     let nodes: Watch<Node> = watch(Api::all(work.clone()), None, watch::trim_node, node_beat);
-    let cluster =
-        Cluster { services: services.store.clone(), endpoint_slices: endpoint_slices.store.clone(), nodes: nodes.store.clone() };
+    let cluster = Cluster {
+        services: services.store.clone(),
+        endpoint_slices: Slices::new(endpoint_slices.store.clone()),
+        nodes: nodes.store.clone(),
+    };
     let synced = [services.synced(), endpoint_slices.synced(), nodes.synced()];
 
     let stop_electing = CancellationToken::new();
@@ -104,9 +108,10 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let counted = observer.clone();
     telemetry::sample_owned(&mut registry, move || counted.inventory().sizes().0);
     let (recorder, _) = Recorder::start(clients.work.clone(), &settings.identity);
-    let reconciler = Arc::new(Reconciler::new(Parts {
+    let reconciler = Arc::new(Reconciler {
         claim: Claim { classes: shared.load_balancer_classes.clone(), classless: shared.claim_classless },
         gatherer: Gatherer::new(cluster, aws.clone(), vpc, Arc::new(shared.policy())),
+        pending: Pending::new(aws.clone(), observer.clone()),
         observer,
         aws,
         client: clients.work.clone(),
@@ -115,7 +120,8 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
         publish: settings.publish_hostname,
         cluster_name: shared.cluster_name.clone(),
         metrics,
-    }));
+        memory: Memories::default(),
+    });
     if let Some(address) = settings.admin_address {
         let admin = Admin { health: health.clone(), registry: Arc::new(registry), config: Arc::new(settings.describe()) };
         let bound = admin.serve(address, shutdown.clone()).await?;

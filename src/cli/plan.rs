@@ -1,4 +1,5 @@
-//! `landfall plan`: what the controller would do, printed before anything is done. Reads only.
+//! `landfall plan`: what the controller would do, for Services and for what they share, printed before anything is done.
+//! Reads only.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -9,21 +10,21 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ListParams};
-use kube::runtime::reflector::{Store, store::Writer};
-use kube::runtime::watcher::Event;
 
 use super::{Failure, OutputFormat, Target};
 use crate::aws::{Aws, AwsSettings, Meter};
 use crate::config::Settings;
+use crate::kubernetes::watch::listed;
 use crate::kubernetes::{client, explain, finalizer};
 use crate::nlb::build;
 use crate::nlb::diff::render;
-use crate::nlb::gather::{Cluster, Gatherer};
+use crate::nlb::gather::{Cluster, Gatherer, Slices};
 use crate::nlb::model::{Desired, Placement, Plan, PortRange, Problem, ServiceKey};
 use crate::nlb::observe::Observer;
 use crate::nlb::ownership::Claim;
 use crate::nlb::reconcile::observe_and_diff;
 use crate::nlb::report::published_host_name;
+use crate::nlb::shared::{self, Sources};
 
 /// Exit code when there is something to do.
 const CHANGES: u8 = 2;
@@ -81,18 +82,21 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
     // A plan writes nothing, whatever happens.
     let aws = Aws::connect(&aws_settings, Meter::register(&mut registry)).await?.with_write_gate(Arc::new(|| false));
     let vpc = super::vpc(&aws, &settings).await?;
-    let cluster = Cluster { services: store(services), endpoint_slices: store(slices), nodes: store(nodes) };
+    let cluster = Cluster { services: listed(services), endpoint_slices: Slices::new(listed(slices)), nodes: listed(nodes) };
     let observer = Observer::new(aws.clone(), vpc.clone(), settings.cluster_name.clone());
     let gatherer = Gatherer::new(cluster, aws, vpc, Arc::new(settings.policy()));
 
+    let sources = Sources { claim: &claim, gatherer: &gatherer, observer: &observer, cluster_name: &settings.cluster_name };
     let mut plans = Vec::new();
     let mut problems: Vec<(ServiceKey, Vec<Problem>)> = Vec::new();
     for service in wanted {
-        match plan_for(&observer, &gatherer, &claim, &settings.cluster_name, service).await? {
+        match plan_for(sources, service).await? {
             Ok(plan) => plans.push(plan),
             Err((key, found)) => problems.push((key, found)),
         }
     }
+    // A run for any Service brings one for these along.
+    plans.push(shared::plan(sources, |_| None).await?.plan);
     print(output, &plans, &problems);
     if !problems.is_empty() {
         return Ok(ExitCode::FAILURE);
@@ -103,13 +107,8 @@ pub(super) async fn run(settings: Settings, scope: Scope, output: OutputFormat) 
 
 type Planned = Result<Plan, (ServiceKey, Vec<Problem>)>;
 
-async fn plan_for(
-    observer: &Observer,
-    gatherer: &Gatherer,
-    claim: &Claim,
-    cluster_name: &str,
-    service: Arc<Service>,
-) -> Result<Planned, Failure> {
+async fn plan_for(sources: Sources<'_>, service: Arc<Service>) -> Result<Planned, Failure> {
+    let Sources { claim, gatherer, observer, cluster_name } = sources;
     let key = ServiceKey {
         namespace: service.metadata.namespace.clone().unwrap_or_default(),
         name: service.metadata.name.clone().unwrap_or_default(),
@@ -224,18 +223,4 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
     Ok(api.list(&ListParams::default()).await.map_err(|error| Failure::ApiServer(explain(&error)))?.items)
-}
-
-fn store<K>(objects: Vec<K>) -> Store<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-{
-    let mut writer = Writer::<K>::default();
-    let reader = writer.as_reader();
-    writer.apply_watcher_event(&Event::Init);
-    for object in objects {
-        writer.apply_watcher_event(&Event::InitApply(object));
-    }
-    writer.apply_watcher_event(&Event::InitDone);
-    reader
 }

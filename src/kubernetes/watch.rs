@@ -212,6 +212,19 @@ fn difference<K: Resource<DynamicType = ()>>(before: Option<Arc<K>>, after: Opti
     }
 }
 
+/// A store of objects that were listed once and are not watched.
+pub fn listed<K>(objects: impl IntoIterator<Item = K>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut writer = Writer::<K>::default();
+    let store = writer.as_reader();
+    writer.apply_watcher_event(&Event::Init);
+    objects.into_iter().for_each(|object| writer.apply_watcher_event(&Event::InitApply(object)));
+    writer.apply_watcher_event(&Event::InitDone);
+    store
+}
+
 /// Drops from an object's metadata what only tools read: `managedFields` and kubectl's copy of the last applied manifest.
 pub fn trim_metadata<K: ResourceExt>(object: &mut K) {
     object.managed_fields_mut().clear();

@@ -18,7 +18,7 @@ mod target_groups;
 mod targets;
 
 #[cfg(test)]
-mod fixtures;
+pub(in crate::nlb) mod fixtures;
 #[cfg(test)]
 mod tests;
 

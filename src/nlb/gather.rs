@@ -2,12 +2,14 @@
 //!
 //! May import `aws`, `build` (what it needs looked up), `model`, kube's stores. Neighbour: `build.rs` takes the result.
 
+mod slices;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{Node, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::reflector::{ObjectRef, Store};
+pub use slices::{Slices, service_of};
 use tokio::sync::OnceCell;
 
 use crate::aws::types::{InstanceId, SecurityGroup, Subnet, SubnetId, VpcId};
@@ -15,16 +17,13 @@ use crate::aws::{Aws, AwsError, SecurityGroupFilter};
 use crate::nlb::build;
 use crate::nlb::model::{Inputs, NetworkFacts, Placement, Policy, ServiceKey};
 
-/// Label by which an EndpointSlice names its Service (Kubernetes API, discovery/v1).
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-
 /// The cluster's objects, as the watches hold them.
 #[derive(Clone)]
 pub struct Cluster {
     /// All Services in the watched namespaces.
     pub services: Store<Service>,
     /// Their endpoint slices.
-    pub endpoint_slices: Store<EndpointSlice>,
+    pub endpoint_slices: Slices,
     /// All nodes.
     pub nodes: Store<Node>,
 }
@@ -41,19 +40,6 @@ impl Cluster {
     pub fn instances(&self) -> BTreeSet<InstanceId> {
         self.nodes.state().iter().filter_map(|node| build::instance_of(node)).collect()
     }
-
-    fn slices_of(&self, key: &ServiceKey) -> Vec<Arc<EndpointSlice>> {
-        self.endpoint_slices.state().into_iter().filter(|slice| service_of(slice).as_ref() == Some(key)).collect()
-    }
-}
-
-/// The Service that an endpoint slice belongs to.
-#[must_use]
-pub fn service_of(slice: &EndpointSlice) -> Option<ServiceKey> {
-    Some(ServiceKey {
-        namespace: slice.metadata.namespace.clone()?,
-        name: slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?.clone(),
-    })
 }
 
 /// Facts of one sweep period. Each is read by the first who needs it while the others wait for that one call.
@@ -164,7 +150,7 @@ impl Gatherer {
         Ok(Inputs {
             service,
             nodes: self.cluster.nodes.state(),
-            endpoint_slices: self.cluster.slices_of(key),
+            endpoint_slices: self.cluster.endpoint_slices.of(key),
             network: Arc::new(NetworkFacts {
                 vpc: Some(self.vpc.clone()),
                 vpc_cidrs,

@@ -8,7 +8,7 @@ mod observed;
 mod plan;
 
 pub use desired::{
-    Desired, DesiredListener, DesiredLoadBalancer, DesiredSecurityGroup, DesiredShared, DesiredTargetGroup, GroupRef,
+    Desired, DesiredListener, DesiredLoadBalancer, DesiredSecurityGroup, DesiredShared, DesiredTargetGroup, GroupRef, SharedNeed,
     TargetGroupKey,
 };
 pub use inputs::{Inputs, NetworkFacts, Placement, Policy, PortRange, ServiceKey};

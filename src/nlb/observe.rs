@@ -15,9 +15,7 @@ use futures::try_join;
 pub use inventory::Inventory;
 use inventory::Listing;
 
-use crate::aws::types::{
-    InstanceId, Listener, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, TargetGroup, Targets, VpcId,
-};
+use crate::aws::types::{InstanceId, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, TargetGroup, VpcId};
 use crate::aws::{Aws, AwsError, SecurityGroupFilter};
 use crate::nlb::build::{names, tags};
 use crate::nlb::model::{Observed, ObservedLoadBalancer, ObservedShared, ServiceKey};
@@ -138,9 +136,12 @@ impl Observer {
         let target_groups: Vec<_> = listing.target_groups.iter().map(|(target_group, _)| target_group.clone()).collect();
         // Few at a time, so that what users wait for is not kept waiting. One object that cannot be read is read by the run
         // of its Service; one that vanished meanwhile is simply not there any more.
-        let listeners = stream::iter(load_balancers.clone()).map(|lb| self.clone().patient_listeners(lb));
+        let listeners = stream::iter(load_balancers.clone()).map(|lb| {
+            let aws = self.aws.clone();
+            async move { (patiently(|| aws.listeners(&lb.arn)).await, lb) }
+        });
         let listeners: Vec<_> = listeners.buffer_unordered(SWEEP_CALLS).collect().await;
-        for (load_balancer, answer) in listeners {
+        for (answer, load_balancer) in listeners {
             match answer {
                 Ok(listeners) => {
                     let by_port = listeners.into_iter().map(|listener| (listener.port, listener)).collect();
@@ -150,9 +151,12 @@ impl Observer {
                 Err(error) => tracing::debug!(%error, load_balancer = load_balancer.name, "listeners not read by the sweep"),
             }
         }
-        let targets = stream::iter(target_groups.clone()).map(|group| self.clone().patient_targets(group));
+        let targets = stream::iter(target_groups.clone()).map(|group| {
+            let aws = self.aws.clone();
+            async move { (patiently(|| aws.target_health(&group.arn)).await, group) }
+        });
         let targets: Vec<_> = targets.buffer_unordered(SWEEP_CALLS).collect().await;
-        for (group, answer) in targets {
+        for (answer, group) in targets {
             match answer {
                 Ok(targets) => {
                     listing.targets.insert(group.name.clone(), targets);
@@ -169,25 +173,6 @@ impl Observer {
         self.ensure_node_groups().await?;
         let began = self.inventory().begin_listing();
         self.read_attributes_since(began, &self.attributes_due(&load_balancers, &target_groups)).await
-    }
-
-    /// Reads that nobody waits for: they come again when it is their turn.
-    async fn patient_listeners(self, load_balancer: LoadBalancer) -> (LoadBalancer, Result<Vec<Listener>, AwsError>) {
-        loop {
-            match self.aws.listeners(&load_balancer.arn).await {
-                Err(AwsError { retry_after: Some(delay), .. }) => tokio::time::sleep(delay).await,
-                answer => return (load_balancer, answer),
-            }
-        }
-    }
-
-    async fn patient_targets(self, group: TargetGroup) -> (TargetGroup, Result<Targets, AwsError>) {
-        loop {
-            match self.aws.target_health(&group.arn).await {
-                Err(AwsError { retry_after: Some(delay), .. }) => tokio::time::sleep(delay).await,
-                answer => return (group, answer),
-            }
-        }
     }
 
     /// Makes sure that the inventory holds a listing that began after the last surprise.
@@ -301,35 +286,31 @@ impl Observer {
     }
 
     async fn read_listeners(&self, began: u64, load_balancers: &[LoadBalancer]) -> Result<(), AwsError> {
-        try_join_all(load_balancers.iter().map(async |lb| match self.aws.listeners(&lb.arn).await {
-            Ok(listeners) => {
-                self.inventory().set_listeners(&lb.name, began, listeners);
-                Ok(())
-            }
-            Err(error) => self.surprised(error),
+        try_join_all(load_balancers.iter().map(async |lb| {
+            let listeners = self.aws.listeners(&lb.arn).await.map_err(|error| self.surprised(error))?;
+            self.inventory().set_listeners(&lb.name, began, listeners);
+            Ok(())
         }))
         .await
         .map(drop)
     }
 
     async fn read_targets(&self, began: u64, target_groups: &[TargetGroup]) -> Result<(), AwsError> {
-        try_join_all(target_groups.iter().map(async |group| match self.aws.target_health(&group.arn).await {
-            Ok(targets) => {
-                self.inventory().set_targets(&group.name, began, targets);
-                Ok(())
-            }
-            Err(error) => self.surprised(error),
+        try_join_all(target_groups.iter().map(async |group| {
+            let targets = self.aws.target_health(&group.arn).await.map_err(|error| self.surprised(error))?;
+            self.inventory().set_targets(&group.name, began, targets);
+            Ok(())
         }))
         .await
         .map(drop)
     }
 
     /// What was listed and is gone when looked at: the listing is stale.
-    fn surprised(&self, error: AwsError) -> Result<(), AwsError> {
+    fn surprised(&self, error: AwsError) -> AwsError {
         if error.is_gone() {
             self.inventory().mark_dirty();
         }
-        Err(error)
+        error
     }
 
     /// A custom name may be another's: whoever has it is shown to `diff`, with tags, so that it is never adopted by accident
@@ -385,8 +366,19 @@ impl Observer {
     /// Subnets that the Service's current load balancer is in, and its scheme.
     #[must_use]
     pub fn placement(&self, key: &ServiceKey) -> Option<(crate::aws::types::Scheme, BTreeSet<SubnetId>)> {
-        let observed = self.inventory().observed(key, None);
-        let current = observed.load_balancers.into_values().next()?;
-        Some((current.load_balancer.scheme, current.load_balancer.subnets))
+        self.inventory().placement(key)
     }
 }
+
+/// Makes a call that nobody waits for: while our own throttle holds it back it comes again when it is its turn.
+async fn patiently<T, F: Future<Output = Result<T, AwsError>>>(call: impl Fn() -> F) -> Result<T, AwsError> {
+    loop {
+        match call().await {
+            Err(AwsError { retry_after: Some(delay), .. }) => tokio::time::sleep(delay).await,
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 //! Never waits for AWS to finish something: it says what is awaited and is called again. `shared.rs` is the same for what all
 //! Services share; `pending.rs` and `sweep.rs` call again.
 
+mod release;
 mod telling;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,21 +18,17 @@ use super::apply::{Outcome, apply};
 use super::diff::{diff, render};
 use super::gather::Gatherer;
 use super::metrics::Metrics;
-use super::model::{
-    Action, Desired, DesiredShared, Observed, Placement, Plan, PortRange, Rejection, SecurityGroupRef, ServiceKey, Step, Subject,
-    Wait,
-};
+use super::model::{Action, Desired, Observed, Placement, Plan, Rejection, ServiceKey, SharedNeed, Step, Subject, Wait};
 use super::observe::Observer;
 use super::ownership::{Claim, Past};
 use super::pending::Pending;
 use super::report::{self, Finding, PublishHostname};
 use super::{build, shared};
-use crate::aws::types::SecurityGroupId;
 use crate::aws::{Aws, AwsError};
 use crate::error::{Class, Classified};
 use crate::kubernetes::events::{Kind, Recorder};
 use crate::kubernetes::queue::{QueueHandle, Requeue};
-use crate::kubernetes::status::{self, ServiceStatus};
+use crate::kubernetes::status::ServiceStatus;
 use crate::kubernetes::{self, finalizer};
 
 /// What is refused for lack of a permission or of quota is tried again this often: somebody may have granted it.
@@ -44,7 +41,7 @@ const SUBNET_EXCHANGE: Duration = Duration::from_secs(15);
 const BACKEND_GROUP: Duration = Duration::from_secs(5);
 
 /// A deletion that AWS refuses so often in a row (some two minutes) is told.
-const TOLD_WHEN_BUSY: u32 = 8;
+pub(super) const TOLD_WHEN_BUSY: u32 = 8;
 
 /// What many Services need from the nodes is written together.
 const GATHERING: Duration = Duration::from_millis(100);
@@ -84,7 +81,7 @@ impl Classified for Error {
     }
 }
 
-/// What is remembered of a Service between runs: only to say less and to wake others, never to decide.
+/// What is remembered of a Service between runs; see [`Memories`].
 #[derive(Clone, Debug, Default)]
 struct Memory {
     /// Hash of the `Desired` that AWS matched last: a plan for the same one repairs what somebody else changed.
@@ -93,8 +90,8 @@ struct Memory {
     failures: u32,
     /// When targets were registered or deregistered last.
     targets_written: Option<Instant>,
-    /// What its targets must admit, as last built.
-    backend_ports: BTreeSet<(String, PortRange)>,
+    /// What it needs of the shared parts, as last built; `None` until it was.
+    shared_need: Option<SharedNeed>,
     /// Reason and message last told, in case the store lags behind what we wrote.
     told: Option<(String, String)>,
     /// Status last written, for the same case.
@@ -125,69 +122,38 @@ pub struct Reconciler {
     pub cluster_name: String,
     /// Figures.
     pub metrics: Metrics,
-    /// The shared parts as AWS matched them last, for the same purpose as [`Memory::converged`].
-    pub(super) shared_converged: Mutex<Option<DesiredShared>>,
-    /// The backend group as the last run for the shared parts left it: who waits for it is woken when that changes.
-    pub(super) shared_backend: Mutex<Option<SecurityGroupId>>,
-    /// Name of our finalizer.
-    finalizer: String,
-    memory: Mutex<BTreeMap<ServiceKey, Memory>>,
+    /// What is remembered between runs; at first nothing.
+    pub memory: Memories,
 }
 
-/// The parts of a [`Reconciler`], by name.
-pub struct Parts {
-    /// See [`Reconciler::claim`].
-    pub claim: Claim,
-    /// See [`Reconciler::gatherer`].
-    pub gatherer: Gatherer,
-    /// See [`Reconciler::observer`].
-    pub observer: Observer,
-    /// See [`Reconciler::aws`].
-    pub aws: Aws,
-    /// See [`Reconciler::client`].
-    pub client: kube::Client,
-    /// See [`Reconciler::recorder`].
-    pub recorder: Recorder,
-    /// See [`Reconciler::queue`].
-    pub queue: QueueHandle<Subject>,
-    /// See [`Reconciler::publish`].
-    pub publish: PublishHostname,
-    /// See [`Reconciler::cluster_name`].
-    pub cluster_name: String,
-    /// See [`Reconciler::metrics`].
-    pub metrics: Metrics,
+/// What is remembered between runs, to do and to say less and to wake others. Without it the same comes out.
+#[derive(Default)]
+pub struct Memories {
+    services: Mutex<BTreeMap<ServiceKey, Memory>>,
+    shared: Mutex<shared::Memory>,
+}
+
+impl Memories {
+    /// Of the shared parts.
+    pub(super) fn shared(&self) -> MutexGuard<'_, shared::Memory> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Reconciler {
-    /// A reconciler that remembers nothing.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts { claim, gatherer, observer, aws, client, recorder, queue, publish, cluster_name, metrics } = parts;
-        let pending = Pending::new(aws.clone(), observer.clone());
-        let memory = Mutex::default();
-        let (shared_converged, shared_backend) = (Mutex::default(), Mutex::default());
-        let finalizer = build::names::finalizer(&cluster_name);
-        Self {
-            claim,
-            gatherer,
-            observer,
-            aws,
-            client,
-            recorder,
-            queue,
-            pending,
-            publish,
-            cluster_name,
-            metrics,
-            shared_converged,
-            shared_backend,
-            finalizer,
-            memory,
-        }
+    /// Name of our finalizer.
+    fn finalizer(&self) -> String {
+        build::names::finalizer(&self.cluster_name)
+    }
+
+    /// What the shared parts are derived from.
+    pub(super) fn sources(&self) -> shared::Sources<'_> {
+        let Self { claim, gatherer, observer, cluster_name, .. } = self;
+        shared::Sources { claim, gatherer, observer, cluster_name }
     }
 
     fn memory(&self) -> MutexGuard<'_, BTreeMap<ServiceKey, Memory>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One run. The queue never runs one key twice at the same time.
@@ -233,8 +199,8 @@ impl Reconciler {
         let placement = self.observer.placement(key).map(|(scheme, subnets)| Placement { scheme, subnets });
         let inputs = self.gatherer.gather(key, service.clone(), placement).await?;
         let desired = build::build(&inputs)?;
-        finalizer::add(&self.client, &**service, &self.finalizer).await?;
-        self.note_backend_ports(key, &desired);
+        finalizer::add(&self.client, &**service, &self.finalizer()).await?;
+        self.note_shared_need(key, &desired);
 
         let (observed, plan) = self.plan(&desired, service).await?;
         let outcome = self.apply(key, service, &desired, &plan).await;
@@ -248,10 +214,14 @@ impl Reconciler {
         }
 
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
-        let finding = Finding::conflicts(&rest.conflicts).unwrap_or_else(|| Finding::progress(&desired, &observed, &rest.waits));
         if let Some(failure) = outcome.worst() {
             return self.apply_failed(key, service, &desired, &observed, &failure.error).await;
         }
+        let shared = self.shared_part(&desired);
+        let trouble = shared.trouble.map(|finding| finding.while_serving(&desired, &observed));
+        let stuck = trouble.is_some();
+        let finding = Finding::conflicts(&rest.conflicts).or(trouble);
+        let finding = finding.unwrap_or_else(|| Finding::progress(&desired, &observed, &rest.waits));
         let converged = rest.steps.is_empty() && rest.waits.is_empty() && rest.conflicts.is_empty();
         {
             let mut memory = self.memory();
@@ -260,65 +230,20 @@ impl Reconciler {
             memory.converged = converged.then(|| fingerprint(&desired));
         }
         let host_name = report::host_name(&desired, &observed, self.publish);
-        self.tell(key, service, &finding, report::status(service, &desired, host_name, &finding)).await?;
+        // What an earlier process said of the shared parts stands until this one has looked at them, and runs us again.
+        let early = !shared.known && report::is_told(service) && host_name == report::published_host_name(service);
+        if !early {
+            self.tell(key, service, &finding, report::status(service, &desired, host_name, &finding)).await?;
+        }
         // Steps that only became possible through the last ones (a replaced load balancer, a changed zone).
         let more_to_do = !rest.steps.is_empty() && !outcome.cut_short;
         Ok(match () {
             () if exchanging => Requeue::After(SUBNET_EXCHANGE),
             () if more_to_do => Requeue::After(Duration::ZERO),
             // Whoever makes the group wakes us: this is for the case that nobody does.
-            () if rest.waits.contains(&Wait::BackendGroup) => Requeue::After(BACKEND_GROUP),
+            () if rest.waits.contains(&Wait::BackendGroup) && !stuck => Requeue::After(BACKEND_GROUP),
             () => Requeue::Done,
         })
-    }
-
-    /// The Service must not have a load balancer (any more).
-    async fn release(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
-        let desired = Desired::nothing(key.clone());
-        self.note_backend_ports(key, &desired);
-        let finding = Finding::deleting();
-        self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
-
-        let (observed, plan) = self.plan(&desired, service).await?;
-        if self.is_awaited(&plan) && self.count_failure(key) < TOLD_WHEN_BUSY {
-            return Ok(Requeue::Backoff);
-        }
-        let outcome = self.apply(key, service, &desired, &plan).await;
-        let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
-
-        if let Some(failure) = outcome.worst() {
-            if failure.error.class() != Class::Busy {
-                return Err(failure.error.clone().into());
-            }
-            self.park(key, &outcome);
-            if self.count_failure(key) >= TOLD_WHEN_BUSY
-                && let Some(finding) = Finding::failure(&failure.error, TOLD_WHEN_BUSY)
-            {
-                let finding = Finding { message: format!("{}: {}", failure.step.reason, finding.message), ..finding };
-                self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
-            }
-            return Ok(Requeue::Backoff);
-        }
-        if let Some(finding) = Finding::conflicts(&rest.conflicts) {
-            self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
-            return Ok(Requeue::After(SLOW_RETRY));
-        }
-        if !observed.is_empty() {
-            return Ok(Requeue::Backoff);
-        }
-        // The last one out takes the shared parts along, as AWS shows them, whoever made them.
-        if !shared::is_released(self, key) {
-            self.queue.enqueue_after(Subject::Shared, Duration::ZERO);
-            return Ok(Requeue::Backoff);
-        }
-        if service.metadata.deletion_timestamp.is_none() {
-            // `service` may be older than what we wrote at the beginning: this is the last chance to take it back.
-            status::publish(&self.client, service, &ServiceStatus::default(), true).await?;
-        }
-        finalizer::remove(&self.client, &**service, &self.finalizer).await?;
-        self.emit(service, Kind::Normal, "Deleted", "delete", "the load balancer and all that belonged to it are gone");
-        self.forget(key);
-        Ok(Requeue::Done)
     }
 
     /// What is wrong between `desired` and AWS.
@@ -355,37 +280,30 @@ impl Reconciler {
         }
     }
 
-    /// Is woken when the network interfaces of groups that AWS would not delete are gone; whatever else holds them is looked
-    /// at again by the back-off.
-    fn park(&self, key: &ServiceKey, outcome: &Outcome) {
-        for failure in &outcome.failures {
-            if let Action::DeleteSecurityGroup { group: SecurityGroupRef::Existing { id, .. } } = &failure.step.action {
-                self.pending.await_interfaces(id.clone(), Subject::Service(key.clone()));
-            }
-        }
-    }
-
-    /// Whether all that is left are groups whose interfaces are polled: AWS would only refuse again.
-    fn is_awaited(&self, plan: &Plan) -> bool {
-        let awaited = |step: &Step| match &step.action {
-            Action::DeleteSecurityGroup { group: SecurityGroupRef::Existing { id, .. } } => self.pending.awaits(id),
-            _ => false,
-        };
-        !plan.steps.is_empty() && plan.steps.iter().all(awaited)
-    }
-
-    /// The shared rules follow from what all Services need: they are looked at again when that changes.
-    fn note_backend_ports(&self, key: &ServiceKey, desired: &Desired) {
+    /// The shared parts follow from what all Services need: they are looked at again when that changes.
+    fn note_shared_need(&self, key: &ServiceKey, desired: &Desired) {
+        let need = desired.shared_need();
+        let known_trouble = self.memory.shared().trouble.is_some();
         let mut memory = self.memory();
-        let known = memory.contains_key(key);
         let memory = memory.entry(key.clone()).or_default();
-        if self.observer.inventory().backend_is_missing() && !desired.backend_ports.is_empty() {
-            // No load balancer can be made without it.
-            self.queue.enqueue_after(Subject::Shared, Duration::ZERO);
-        } else if !known || memory.backend_ports != desired.backend_ports {
+        if memory.shared_need.as_ref() != Some(&need) {
             self.queue.enqueue_after(Subject::Shared, GATHERING);
         }
-        memory.backend_ports = desired.backend_ports.clone();
+        if need.group && !known_trouble && self.observer.inventory().backend_is_missing() {
+            // No load balancer can be made without it.
+            self.queue.enqueue_after(Subject::Shared, Duration::ZERO);
+        }
+        memory.shared_need = Some(need);
+    }
+
+    /// What the Service's last build needs of the shared parts, if there was one.
+    pub(super) fn shared_need(&self, key: &ServiceKey) -> Option<SharedNeed> {
+        self.memory().get(key)?.shared_need.clone()
+    }
+
+    /// What is known of the shared parts that concerns this Service.
+    fn shared_part(&self, desired: &Desired) -> shared::Standing {
+        if desired.shared_need().group { self.memory.shared().standing() } else { shared::Standing::SOUND }
     }
 
     fn forget(&self, key: &ServiceKey) {
@@ -404,25 +322,29 @@ impl Reconciler {
         }
     }
 
-    /// Runs all Services of ours again: facts or the inventory were read anew.
+    /// Runs everything again: facts or the inventory were read anew.
     pub fn enqueue_all(&self) {
+        self.enqueue_services();
+        self.queue.enqueue(Subject::Shared);
+    }
+
+    /// Runs all Services of ours again.
+    pub(super) fn enqueue_services(&self) {
         for service in self.gatherer.cluster.services.state() {
             if let Some(key) = self.key_if_ours(&service) {
                 self.queue.enqueue(Subject::Service(key));
             }
         }
-        self.queue.enqueue(Subject::Shared);
     }
 
     /// The key of a Service that is ours or that we may hold something for.
     #[must_use]
     pub fn key_if_ours(&self, service: &Service) -> Option<ServiceKey> {
-        let (namespace, name) = (service.metadata.namespace.clone()?, service.metadata.name.clone()?);
-        let key = ServiceKey { namespace, name };
+        let key = ServiceKey::of(service)?;
         let owned = || self.observer.inventory().owns_something(&key);
         let ours = self.claim.covers(service)
             || match self.claim.past(service) {
-                Past::Ours => finalizer::is_present(service, &self.finalizer) || owned(),
+                Past::Ours => finalizer::is_present(service, &self.finalizer()) || owned(),
                 Past::OursIfOwned => owned(),
                 Past::Foreign => false,
             };

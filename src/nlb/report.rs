@@ -82,6 +82,12 @@ impl Finding {
         Self { ready: if serves { ConditionStatus::True } else { self.ready }, ..self }
     }
 
+    /// The same with what it is about in front.
+    #[must_use]
+    pub fn concerning(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// The Service cannot be served as it is written.
     #[must_use]
     pub fn rejected(rejection: &Rejection) -> Self {
@@ -163,6 +169,18 @@ fn same_but_request_id(published: &str, message: &str) -> bool {
 
 fn published_condition(service: &Service, type_: &str) -> Option<Condition> {
     service.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_).cloned()
+}
+
+/// Whether the Service's status shows what became of the load balancer.
+#[must_use]
+pub fn is_told(service: &Service) -> bool {
+    published_condition(service, READY).is_some()
+}
+
+/// Whether the Service's status shows that it gives its load balancer up, and no host name any more; see [`leaving`].
+#[must_use]
+pub fn is_leaving(service: &Service) -> bool {
+    is_told(service) && published_condition(service, ACCEPTED).is_none() && published_host_name(service).is_none()
 }
 
 /// Host name that the Service's status shows now.

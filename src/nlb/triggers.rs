@@ -39,7 +39,7 @@ pub async fn run(reconciler: Arc<Reconciler>, changes: Changes, shutdown: Cancel
 
 fn service(reconciler: &Reconciler, change: &Change<Service>) {
     let either = change.after.as_ref().or(change.before.as_ref());
-    let Some(key) = either.and_then(|service| key(service)) else { return };
+    let Some(key) = either.and_then(|service| ServiceKey::of(service)) else { return };
     let ours = [&change.before, &change.after].into_iter().flatten().any(|service| reconciler.key_if_ours(service).is_some());
     let matters = match (&change.before, &change.after) {
         (Some(before), Some(after)) => differs(before, after),
@@ -61,6 +61,8 @@ fn differs(before: &Service, after: &Service) -> bool {
 }
 
 fn endpoints(reconciler: &Reconciler, change: &Change<EndpointSlice>) {
+    // First, so that the run finds what it is for.
+    reconciler.gatherer.cluster.endpoint_slices.follow(change);
     for slice in [&change.before, &change.after].into_iter().flatten() {
         let Some(key) = service_of(slice) else { continue };
         let service = reconciler.gatherer.cluster.service(&key);
@@ -75,8 +77,4 @@ fn node(reconciler: &Reconciler, change: &Change<Node>) {
     if traits(&change.before) != traits(&change.after) {
         reconciler.enqueue_all();
     }
-}
-
-fn key(service: &Service) -> Option<ServiceKey> {
-    Some(ServiceKey { namespace: service.metadata.namespace.clone()?, name: service.metadata.name.clone()? })
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::answers::{Answers, Request};
 use crate::support::controller::{Controller, command};
-use crate::support::world::{REGION, World, actions, writes};
+use crate::support::world::{HTTP, REGION, World, actions, writes};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("aws_contract":
@@ -24,7 +24,6 @@ pub fn trials() -> Vec<Trial> {
     )
 }
 
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 const EXPIRES: &str = "2099-01-01T00:00:00Z";
 
 /// Runs `landfall plan` for one Service, without the variables in `without` and with those in `with`.

@@ -121,6 +121,8 @@ async fn many_services(world: World) -> (Vec<Row>, Memory) {
     let full = resident(&controller);
 
     controller.stop().await;
+    let swept = one_sweep(&world).await;
+
     let mark = world.mark();
     let start = world.emulator.clock().now();
     let controller = Controller::start(&world, "again", &[]);
@@ -170,7 +172,20 @@ async fn many_services(world: World) -> (Vec<Row>, Memory) {
     world.gone("meanwhile").await;
     world.aws_empty().await;
     controller.stop().await;
-    (vec![created, restarted, deleted, lingering, new], Memory { empty, full, services: MANY })
+    (vec![created, restarted, swept, deleted, lingering, new], Memory { empty, full, services: MANY })
+}
+
+/// What one sweep of [`MANY`] Services costs when nothing is amiss: the first one of a process that has settled.
+async fn one_sweep(world: &World) -> Row {
+    let controller = Controller::start(world, "sweeper", &["--sweep-interval", "20s"]);
+    controller.leads().await;
+    world.quiet(world.mark(), QUIET).await;
+    let mark = world.mark();
+    let begins = world.emulator.journal().wait_for(mark, |_| true, wait::LIMIT).await;
+    assert!(begins.is_some(), "no sweep within {:?}", wait::LIMIT);
+    let made = calls(world, mark).await;
+    controller.stop().await;
+    Row::new(&format!("sweep of {MANY} unchanged: calls (writes)"), made).limits(120, "").without_writes()
 }
 
 /// Creates a Service and answers how many seconds later its status has a host name.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::support::aws::controller_writes;
 use crate::support::controller::Controller;
 use crate::support::wait;
-use crate::support::world::{World, host_name};
+use crate::support::world::{HTTP, World, host_name};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("changes":
@@ -31,8 +31,6 @@ pub fn trials() -> Vec<Trial> {
         another_type_of_service_gives_everything_up,
     )
 }
-
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 
 /// A controller with one Service that is served.
 async fn served(world: &World, annotations: &[(&str, &str)], spec: &str) -> (Controller, String) {
@@ -146,10 +144,14 @@ async fn attributes_return_to_their_defaults(world: World) {
     // What is as it should be is not written again by a process that knows nothing of it.
     settle(&world, 0).await;
     controller.stop().await;
+    another_process_writes_nothing(&world).await;
+}
+
+async fn another_process_writes_nothing(world: &World) {
     let mark = world.mark();
-    let controller = Controller::start(&world, "b", &[]);
+    let controller = Controller::start(world, "b", &[]);
     controller.leads().await;
-    assert_eq!(settle(&world, mark).await, Vec::<String>::new());
+    assert_eq!(settle(world, mark).await, Vec::<String>::new());
     controller.stop().await;
 }
 
@@ -171,12 +173,8 @@ async fn tags_come_and_go_and_foreign_ones_stay(world: World) {
     let expected = ["ops  them", "ops  them", "ops  "].map(str::to_owned);
     world.shows("one tag, and theirs", expected, of_all).await;
     controller.stop().await;
-    // Another process, which has not heard of their tags, does not take them for ours either.
-    let mark = world.mark();
-    let controller = Controller::start(&world, "b", &[]);
-    controller.leads().await;
-    assert_eq!(settle(&world, mark).await, Vec::<String>::new());
-    controller.stop().await;
+    // Not having heard of their tags, it does not take them for ours either.
+    another_process_writes_nothing(&world).await;
 }
 
 async fn security_groups_of_ones_own_take_over_and_go_again(world: World) {

@@ -1,22 +1,23 @@
 //! What somebody else changes in AWS is put right by the next sweep, unaided, and an event says what it was.
 
+use landfall_localstack::{Entry, Fault, Rule};
 use libtest_mimic::Trial;
 
 use crate::inputs::sweeps;
 use crate::support::aws::controller_writes;
 use crate::support::controller::Controller;
 use crate::support::wait;
-use crate::support::world::World;
+use crate::support::world::{HTTP, World};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("drift":
         what_is_deleted_by_hand_comes_back,
         what_is_changed_by_hand_is_put_right,
         what_is_foreign_is_left_alone,
+        what_cannot_be_read_keeps_nothing_else_from_being_put_right,
     )
 }
 
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 const ANNOTATIONS: &[(&str, &str)] = &[
     ("scheme", "internal"),
     ("target-group-attributes", "deregistration_delay.timeout_seconds=15"),
@@ -200,5 +201,44 @@ async fn what_is_foreign_is_left_alone(world: World) {
     world.gone("web").await;
     let rules = world.node_group().rules;
     assert!(rules.iter().any(|rule| rule.peer == "10.0.0.0/8" && rule.ports == Some((22, 22))), "{rules:?}");
+    controller.stop().await;
+}
+
+async fn what_cannot_be_read_keeps_nothing_else_from_being_put_right(world: World) {
+    let controller = swept(&world).await;
+    let (load_balancer, group) = (world.load_balancer().arn, world.target_group().arn);
+    world.create_service("other", HTTP).await;
+    world.host_name("other").await;
+    let new = |arns: Vec<String>, old: &str| arns.into_iter().find(|arn| arn != old).expect("another one");
+    let others = [
+        new(world.region().load_balancers().into_iter().map(|lb| lb.arn).collect(), &load_balancer),
+        new(world.region().target_groups().into_iter().map(|group| group.arn).collect(), &group),
+    ];
+    let error = Fault::Error { code: "InternalFailure".to_owned(), status: 500, message: "said the test".to_owned() };
+    for (action, parameter, arn) in
+        [("DescribeListeners", "LoadBalancerArn", &others[0]), ("DescribeTargetHealth", "TargetGroupArn", &others[1])]
+    {
+        let parameter = Some((parameter.to_owned(), arn.clone()));
+        world.emulator.faults().add(Rule { parameter, ..Rule::on(action, error.clone()) });
+    }
+    let mark = world.mark();
+    for action in ["DescribeListeners", "DescribeTargetHealth"] {
+        world.refused(mark, action, 4).await;
+    }
+
+    let targets = world.serving(&group);
+    let (id, port) = targets[0].split_once(':').unwrap();
+    let parameters = [("TargetGroupArn", group.as_str()), ("Targets.member.1.Id", id), ("Targets.member.1.Port", port)];
+    world.elb("DeregisterTargets", &parameters);
+    world.shows("the target", targets.clone(), |world| world.serving(&group)).await;
+    told(&world, "register target-group/").await;
+    // What cannot be read is not touched, and said on the Service that it is about.
+    world.condition("other", "landfall/Ready", "InternalFailure").await;
+    let touches = |call: &Entry| call.write && call.parameters.values().any(|value| others.contains(value));
+    let touched: Vec<Entry> = world.calls_since(mark).into_iter().filter(touches).collect();
+    assert!(touched.is_empty(), "{touched:#?}");
+    assert_eq!(world.told("web", "InternalFailure").await, Vec::<i32>::new());
+    world.emulator.faults().clear();
+    world.condition("other", "landfall/Ready", "Active").await;
     controller.stop().await;
 }

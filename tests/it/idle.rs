@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use serde_json::Value;
 
 use crate::inputs::sweeps;
 use crate::support::aws::controller_writes;
@@ -29,14 +28,11 @@ async fn nothing_is_done_when_there_is_nothing_to_do(world: World) {
     }
     world.quiet(0, Duration::from_secs(3)).await;
 
-    let log = world.cluster.audit_log().expect("the cluster writes an audit log");
-    let (mark, before) = (world.mark(), std::fs::metadata(log).unwrap().len());
+    let (mark, audited) = (world.mark(), world.audited());
     let call = world.emulator.journal().wait_for(mark, |_| true, WATCHED).await;
     assert!(call.is_none(), "an AWS call while there was nothing to do: {call:#?}");
-    let text = std::fs::read_to_string(log).unwrap();
-    let since = text.get(usize::try_from(before).unwrap()..).unwrap();
     let (leases, others): (Vec<String>, Vec<String>) =
-        since.lines().filter_map(|line| kubernetes_write(line, &world.namespace)).partition(|write| write.contains(" leases"));
+        world.kubernetes_writes(audited).into_iter().partition(|write| write.contains(" leases"));
     assert_eq!(others, Vec::<String>::new(), "Kubernetes writes but the lease's while there was nothing to do");
     // Had the log not been read rightly, not even these would be there.
     assert!(leases.len() > 10, "the lease is renewed: {leases:?}");
@@ -44,7 +40,7 @@ async fn nothing_is_done_when_there_is_nothing_to_do(world: World) {
     let plan = command(&world).args(["plan", "--load-balancer-class", &world.class]).output().await.unwrap();
     let text = String::from_utf8_lossy(&plan.stdout);
     assert_eq!(plan.status.code(), Some(0), "{text}\n{}", String::from_utf8_lossy(&plan.stderr));
-    assert_eq!(text.matches("Plan: nothing to do.").count(), 3, "{text}");
+    assert_eq!(text.matches("Plan: nothing to do.").count(), 4, "three Services and what they share: {text}");
     controller.stop().await;
 
     let mark = world.mark();
@@ -53,14 +49,4 @@ async fn nothing_is_done_when_there_is_nothing_to_do(world: World) {
     sweeps(&world, 4).await;
     assert_eq!(controller_writes(&world.calls_since(mark)), Vec::<String>::new(), "a start and its sweeps write nothing");
     controller.stop().await;
-}
-
-/// The write that a line of the audit log tells of, if it is the controller's and in this namespace.
-fn kubernetes_write(line: &str, namespace: &str) -> Option<String> {
-    let entry: Value = serde_json::from_str(line).ok()?;
-    let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let writes = ["create", "update", "patch", "delete", "deletecollection"].contains(&text("/verb"));
-    let ours = text("/objectRef/namespace") == namespace && text("/userAgent").starts_with("landfall");
-    (writes && ours && text("/stage") == "ResponseComplete")
-        .then(|| format!("{} {} {}", text("/verb"), text("/objectRef/resource"), text("/objectRef/name")))
 }

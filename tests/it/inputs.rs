@@ -9,19 +9,20 @@ use serde_json::{Value, json};
 use crate::support::aws::controller_writes;
 use crate::support::controller::Controller;
 use crate::support::wait;
-use crate::support::world::{World, host_name};
+use crate::support::world::{HTTP, World, host_name};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("inputs":
         bad_inputs_are_told_once_cost_nothing_and_harm_nobody,
         without_a_subnet_every_subnet_has_its_verdict,
         a_denied_call_is_told_once_and_forgotten_when_it_is_granted,
+        a_denied_deletion_is_told_once_and_not_taken_back_in_between,
         a_rejected_change_leaves_the_load_balancer_alone,
         a_name_that_belongs_to_somebody_else_is_refused,
+        a_chosen_name_is_found_again_when_nothing_else_tells_whose_it_is,
     )
 }
 
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 const ACCEPTED: &str = "landfall/Accepted";
 const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 
@@ -178,30 +179,39 @@ async fn a_denied_call_is_told_once_and_forgotten_when_it_is_granted(world: Worl
     world.create_service("web", HTTP).await;
     let message = world.condition("web", "landfall/Ready", "AccessDenied").await;
     assert!(message.contains("elasticloadbalancing:CreateLoadBalancer"), "{message}");
-    let refused = refusals(&world, mark, 3).await;
+    let refused = world.refused(mark, "CreateLoadBalancer", 3).await;
     let message = world.condition("web", "landfall/Ready", "AccessDenied").await;
     assert!(refused.iter().any(|id| message.contains(id.as_str())), "a request id of {refused:?} in {message}");
-    let refused = refusals(&world, mark, 6).await;
+    let refused = world.refused(mark, "CreateLoadBalancer", 6).await;
     let later = world.condition("web", "landfall/Ready", "AccessDenied").await;
     assert_eq!(later, message, "what is refused again for the same reason is not written again");
-    let events: Vec<_> = world.events("web").await.into_iter().filter(|event| event.0 == "AccessDenied").collect();
-    assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(events[0].1, 1, "one event for {} refusals", refused.len());
-    assert!(!events[0].2.contains("request id"), "{events:?}");
+    assert_eq!(world.told("web", "AccessDenied").await, [1], "one event for {} refusals", refused.len());
+    let note = world.event("web", "AccessDenied").await;
+    assert!(!note.contains("request id"), "{note}");
     world.emulator.faults().remove(denied);
     world.host_name("web").await;
     world.condition("web", "landfall/Ready", "Active").await;
     controller.stop().await;
 }
 
-/// Request ids of the first so many refusals of a load balancer.
-async fn refusals(world: &World, mark: u64, count: usize) -> Vec<String> {
-    wait::until("refusals", async || {
-        let calls = world.calls_since(mark).into_iter().filter(|call| call.action == "CreateLoadBalancer");
-        let ids: Vec<String> = calls.map(|call| call.request_id).collect();
-        if ids.len() >= count { Ok(ids) } else { Err(ids) }
-    })
-    .await
+async fn a_denied_deletion_is_told_once_and_not_taken_back_in_between(world: World) {
+    let controller = Controller::start(&world, "a", &["--sweep-interval", "1s"]);
+    world.create_service("web", HTTP).await;
+    world.host_name("web").await;
+    let denied = world.emulator.faults().add(Rule::on("DeleteTargetGroup", Fault::Denied));
+    let mark = world.mark();
+    world.delete_service("web").await;
+    world.condition("web", "landfall/Ready", "AccessDenied").await;
+    world.event("web", "AccessDenied").await;
+    let audited = world.audited();
+    world.refused(mark, "DeleteTargetGroup", 5).await;
+    let writes: Vec<String> = world.kubernetes_writes(audited).into_iter().filter(|write| write.contains(" services ")).collect();
+    assert_eq!(writes, Vec::<String>::new(), "each retry fails as the one before");
+    assert_eq!((world.told("web", "AccessDenied").await, world.told("web", "Deleting").await), (vec![1], vec![1]));
+    world.emulator.faults().remove(denied);
+    world.gone("web").await;
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+    controller.stop().await;
 }
 
 async fn a_rejected_change_leaves_the_load_balancer_alone(world: World) {
@@ -224,8 +234,7 @@ async fn a_rejected_change_leaves_the_load_balancer_alone(world: World) {
     assert_eq!((before.load_balancers, before.listeners), (after.load_balancers, after.listeners));
     assert_eq!(before.target_groups, after.target_groups);
     assert_eq!(world.node_group().rules, rules);
-    let events: Vec<_> = world.events("web").await.into_iter().filter(|event| event.0 == "InvalidAnnotation").collect();
-    assert_eq!(events.iter().map(|event| event.1).collect::<Vec<_>>(), [1], "{events:?}");
+    assert_eq!(world.told("web", "InvalidAnnotation").await, [1]);
     let group = before.targets.keys().next().unwrap();
     let touches = |call: &Entry| call.write && call.parameters.values().any(|value| value == group);
     assert!(!world.calls_since(mark).iter().any(touches), "its target group is left alone, too");
@@ -253,8 +262,7 @@ async fn a_name_that_belongs_to_somebody_else_is_refused(world: World) {
     assert!(message.contains("aws-load-balancer-name") && message.contains("theirs"), "{message}");
     sweeps(&world, 2).await;
     assert_eq!(world.load_balancer(), theirs, "untouched");
-    let events: Vec<_> = world.events("web").await.into_iter().filter(|event| event.0 == "NameTaken").collect();
-    assert_eq!(events.iter().map(|event| event.1).collect::<Vec<_>>(), [1], "{events:?}");
+    assert_eq!(world.told("web", "NameTaken").await, [1]);
     world.annotate("web", "name", Some("mine")).await;
     let published = world.host_name("web").await;
     assert!(published.starts_with("mine-"), "{published}");
@@ -263,4 +271,32 @@ async fn a_name_that_belongs_to_somebody_else_is_refused(world: World) {
     world.gone("web").await;
     assert_eq!(world.load_balancer(), theirs);
     tokio::time::timeout(Duration::from_secs(30), controller.stop()).await.unwrap();
+}
+
+/// A listing finds ours by the names we make, and by security groups and target groups of ours. A load balancer with a name of the
+/// user's and groups of the user's has neither before its first listener.
+async fn a_chosen_name_is_found_again_when_nothing_else_tells_whose_it_is(world: World) {
+    let own = world.ec2_group("their-own");
+    let denied = world.emulator.faults().add(Rule::on("CreateListener", Fault::Denied));
+    let controller = Controller::start(&world, "a", &[]);
+    for name in ["kept", "given-up"] {
+        world.create_annotated(name, &[("name", name), ("security-groups", &own)], HTTP).await;
+        world.condition(name, "landfall/Ready", "AccessDenied").await;
+    }
+    controller.kill().await;
+    let made = world.region().load_balancers();
+    assert_eq!(made.len(), 2, "{made:?}");
+    world.delete_service("given-up").await;
+    world.emulator.faults().remove(denied);
+    let mark = world.mark();
+    let controller = Controller::start(&world, "b", &[]);
+    world.host_name("kept").await;
+    world.gone("given-up").await;
+    let left = world.load_balancer();
+    assert_eq!((left.name.as_str(), made.iter().any(|lb| lb.arn == left.arn)), ("kept", true), "{made:?}");
+    assert!(!controller_writes(&world.calls_since(mark)).contains(&"CreateLoadBalancer".to_owned()), "it is there already");
+    world.delete_service("kept").await;
+    world.gone("kept").await;
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+    controller.stop().await;
 }

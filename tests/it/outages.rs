@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 use crate::support::controller::Controller;
 use crate::support::proxy::Proxy;
 use crate::support::wait;
-use crate::support::world::{World, writes};
+use crate::support::world::{HTTP, World, writes};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("outages":
@@ -25,8 +25,6 @@ pub fn trials() -> Vec<Trial> {
     )
 }
 
-const HTTP: &str = "{ports: [{name: http, port: 80}], selector: {app: web}}";
-
 /// Without an election the process outlives the API server's absence, however long.
 const ALONE: &[&str] = &["--leader-elect=false"];
 
@@ -39,8 +37,7 @@ async fn a_delete_while_aws_is_unreachable(world: World) {
     world.delete_service("web").await;
     let message = world.condition("web", "landfall/Ready", "AwsUnreachable").await;
     assert!(message.contains("Delete") || message.contains("Describe"), "it says which call: {message}");
-    let told = |events: Vec<(String, i32, String)>| events.into_iter().filter(|event| event.0 == "AwsUnreachable").collect();
-    let told: Vec<_> = told(world.events("web").await);
+    let told = world.told("web", "AwsUnreachable").await;
     assert!(told.len() <= 1, "one event, not one for each attempt: {told:?}");
     assert_eq!(world.region().load_balancers().len(), 1, "nothing reached AWS");
     world.emulator.faults().clear();

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
+use landfall_localstack::{Durations, Fault, Rule};
 use libtest_mimic::Trial;
 
 use crate::support::controller::Controller;
 use crate::support::wait;
-use crate::support::world::{World, writes};
+use crate::support::world::{HTTP, World, writes};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("reconcile":
         a_service_gets_an_nlb_and_takes_it_along,
         ports_come_and_go,
+        a_listing_that_sees_it_active_first_wakes_the_service,
     )
 }
-
-const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
 
 async fn a_service_gets_an_nlb_and_takes_it_along(world: World) {
     let controller = Controller::start(&world, "a", &[]);
@@ -69,5 +69,29 @@ async fn ports_come_and_go(world: World) {
     let calls = world.quiet(mark, Duration::from_secs(1)).await;
     assert!(writes(&calls).contains(&"DeleteListener".to_owned()), "{:?}", writes(&calls));
     assert_eq!(world.host_name("web").await, host_name, "the load balancer stays");
+    controller.stop().await;
+}
+
+/// Whoever waits for his load balancer is polled for; but what another Service made be listed may tell first.
+async fn a_listing_that_sees_it_active_first_wakes_the_service(world: World) {
+    let provisioning = Duration::from_secs(600);
+    world.emulator.set_durations(Durations { provisioning, ..Durations::instant() });
+    let controller = Controller::start(&world, "a", &[]);
+    world.create_service("web", HTTP).await;
+    world.condition("web", "landfall/Ready", "Provisioning").await;
+    let failure = |fault: fn(String, u16, String) -> Fault| fault("InternalFailure".to_owned(), 500, "said the test".to_owned());
+    let error = failure(|code, status, message| Fault::Error { code, status, message });
+    let polls = Some(("LoadBalancerArns.member.1".to_owned(), "*".to_owned()));
+    world.emulator.faults().add(Rule { parameter: polls, ..Rule::on("DescribeLoadBalancers", error) });
+    let mark = world.mark();
+    world.refused(mark, "DescribeLoadBalancers", 1).await;
+    world.emulator.clock().advance(provisioning);
+    assert_eq!(crate::support::world::host_name(&world.services().get("web").await.unwrap()), None, "nobody could see it");
+    // A write whose fate is unknown: everything is listed anew.
+    let error = failure(|code, status, message| Fault::ErrorAfter { code, status, message });
+    world.emulator.faults().add(Rule { times: Some(5), ..Rule::on("CreateTargetGroup", error) });
+    world.create_service("other", HTTP).await;
+    world.host_name("web").await;
+    world.condition("web", "landfall/Ready", "Active").await;
     controller.stop().await;
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::support::controller::Controller;
 use crate::support::proxy::Proxy;
 use crate::support::wait;
-use crate::support::world::World;
+use crate::support::world::{HTTP, World};
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("replicas":
@@ -26,8 +26,6 @@ pub fn trials() -> Vec<Trial> {
 
 /// From the moment a leader is gone to the other one's first write.
 const TAKE_OVER: Duration = Duration::from_secs(20);
-
-const HTTP: &str = "{ports: [{name: http, port: 80}], selector: {app: web}}";
 
 /// What the journal shows of a replica's name.
 fn writer(entry: &Entry) -> Option<&str> {

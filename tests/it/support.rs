@@ -1,9 +1,11 @@
 //! What the tests stand on: the shared cluster (`fixture`), a test's own world (`world`), a controller process
 //! (`controller`), a cable to pull (`proxy`), what AWS holds in words that can be compared (`picture`), and waiting for conditions
 //! (`wait`); for traffic, pods to send it to (`workload`) and clients that send it (`load`); what the AWS SDK asks besides AWS
-//! (`answers`).
+//! (`answers`);
+//! what the controller wrote to Kubernetes (`audit`).
 
 pub mod answers;
+pub mod audit;
 pub mod aws;
 pub mod controller;
 pub mod fixture;

@@ -8,7 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 
 use super::build;
-use crate::aws::types::{Scheme, SecurityGroup, Subnet, Tags, TargetType};
+use crate::aws::types::{IpAddressType, LoadBalancer, LoadBalancerState, Scheme, SecurityGroup, Subnet, Tags, TargetType};
 use crate::nlb::model::{Desired, Inputs, NetworkFacts, Policy, PortRange, Rejection};
 
 pub(super) fn yaml<T: DeserializeOwned>(text: &str) -> T {
@@ -19,7 +19,7 @@ pub(super) fn tags(pairs: &[(&str, &str)]) -> Tags {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-pub(super) fn policy() -> Policy {
+pub(in crate::nlb) fn policy() -> Policy {
     Policy {
         cluster_name: "demo".to_owned(),
         default_target_type: TargetType::Instance,
@@ -41,6 +41,22 @@ pub(super) fn subnet(id: &str, letter: char, pairs: &[(&str, &str)]) -> Subnet {
         has_ipv6: false,
         available_addresses: 100,
         tags: tags(pairs),
+    }
+}
+
+/// A load balancer in `subnet-1` with group `sg-1`.
+pub(in crate::nlb) fn load_balancer(name: &str, state: LoadBalancerState) -> LoadBalancer {
+    LoadBalancer {
+        arn: format!("arn:{name}").into(),
+        name: name.to_owned(),
+        dns_name: format!("{name}-0123.elb.us-west-2.amazonaws.com"),
+        scheme: Scheme::Internal,
+        ip_address_type: IpAddressType::Ipv4,
+        state,
+        state_reason: None,
+        vpc: "vpc-1".into(),
+        subnets: ["subnet-1".into()].into(),
+        security_groups: ["sg-1".into()].into(),
     }
 }
 

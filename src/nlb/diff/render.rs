@@ -108,6 +108,7 @@ pub fn kind(action: &Action) -> &'static str {
 fn wait_text(wait: &Wait) -> String {
     match wait {
         Wait::BackendGroup => "waits for the cluster's backend security group".to_owned(),
+        Wait::NodeRules => "opens the nodes for that group when it is there".to_owned(),
         Wait::Provisioning { load_balancer } => format!("waits for load-balancer/{load_balancer} to become active"),
         Wait::Replacement { load_balancer } => {
             format!("keeps load-balancer/{load_balancer} until its replacement serves and is published")

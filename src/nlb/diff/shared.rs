@@ -10,7 +10,7 @@ use super::{rules, security_groups};
 use crate::aws::types::{Rule, RuleSource, SecurityGroupId};
 use crate::nlb::build::rule_description;
 use crate::nlb::build::tags::is_backend;
-use crate::nlb::model::{Action, DesiredShared, ObservedShared, Plan, SecurityGroupRef, Subject};
+use crate::nlb::model::{Action, DesiredShared, ObservedShared, Plan, SecurityGroupRef, Subject, Wait};
 
 /// What to write so that the shared parts are as desired.
 ///
@@ -23,6 +23,7 @@ pub fn diff_shared(desired: &DesiredShared, observed: &ObservedShared, cluster_n
     match (&desired.backend, &observed.backend) {
         (Some(wanted), None) => {
             security_groups::create(&mut draft, wanted);
+            draft.wait(Wait::NodeRules);
         }
         (Some(wanted), Some(seen)) if is_backend(&seen.tags, cluster_name) => {
             security_groups::update(&mut draft, wanted, seen);

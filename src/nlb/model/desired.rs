@@ -147,6 +147,22 @@ impl Desired {
             notices: Vec::new(),
         }
     }
+
+    /// What it needs of what all Services share.
+    #[must_use]
+    pub fn shared_need(&self) -> SharedNeed {
+        let groups = self.load_balancer.iter().flat_map(|load_balancer| &load_balancer.security_groups);
+        SharedNeed { group: groups.into_iter().any(|group| *group == GroupRef::Backend), ports: self.backend_ports.clone() }
+    }
+}
+
+/// What one Service needs of what all share; nothing if it goes away or brings its own security groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedNeed {
+    /// Whether its load balancer is in the backend group. It may be so without a port: nobody may know yet where pods listen.
+    pub group: bool,
+    /// See [`Desired::backend_ports`].
+    pub ports: BTreeSet<(String, PortRange)>,
 }
 
 /// What all Services of the cluster share: the backend group that every managed load balancer is in, and the rules by which

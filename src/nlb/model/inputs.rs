@@ -19,6 +19,14 @@ pub struct ServiceKey {
     pub name: String,
 }
 
+impl ServiceKey {
+    /// Of a Service; `None` only for one that was not read from an API server.
+    #[must_use]
+    pub fn of(service: &Service) -> Option<Self> {
+        Some(Self { namespace: service.metadata.namespace.clone()?, name: service.metadata.name.clone()? })
+    }
+}
+
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

@@ -261,6 +261,8 @@ pub struct Step {
 pub enum Wait {
     /// The cluster's backend security group is being made.
     BackendGroup,
+    /// The rules of the nodes refer to the backend group by its id, so they come after it.
+    NodeRules,
     /// The load balancer is `provisioning`.
     Provisioning {
         /// Its name.

@@ -3,22 +3,13 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
+use crate::aws::test_server;
 use crate::aws::types::{IpAddressType, Scheme, Tags};
+use crate::nlb::build::fixtures;
 use crate::nlb::model::{DesiredLoadBalancer, ObservedLoadBalancer, ServiceKey};
 
 fn load_balancer(name: &str, state: LoadBalancerState) -> ObservedLoadBalancer {
-    let load_balancer = LoadBalancer {
-        arn: format!("arn:{name}").into(),
-        name: name.to_owned(),
-        dns_name: format!("{name}-0123.elb.us-west-2.amazonaws.com"),
-        scheme: Scheme::Internal,
-        ip_address_type: IpAddressType::Ipv4,
-        state,
-        state_reason: None,
-        vpc: "vpc-1".into(),
-        subnets: ["subnet-1".into()].into(),
-        security_groups: ["sg-1".into()].into(),
-    };
+    let load_balancer = fixtures::load_balancer(name, state);
     ObservedLoadBalancer { load_balancer, tags: Tags::new(), listeners: BTreeMap::new(), attributes: None }
 }
 
@@ -90,14 +81,8 @@ fn a_published_name_stays_as_long_as_it_leads_somewhere() {
 }
 
 fn error(class: Class) -> AwsError {
-    AwsError {
-        operation: "elasticloadbalancing:CreateLoadBalancer",
-        code: "AccessDenied".into(),
-        class,
-        message: "not allowed".into(),
-        request_id: Some("id-1".into()),
-        retry_after: None,
-    }
+    let error = test_server::error("elasticloadbalancing:CreateLoadBalancer", "AccessDenied", class);
+    AwsError { message: "not allowed".into(), request_id: Some("id-1".into()), ..error }
 }
 
 fn service(reason: &str, message: &str) -> Service {

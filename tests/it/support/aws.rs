@@ -77,6 +77,16 @@ impl World {
         // The effect of a call is seen a moment before the call is in the journal: a mark set now must not be before it.
         self.quiet(self.mark(), Duration::from_millis(150)).await;
     }
+
+    /// Waits until faults have hit so many calls of this action since the mark; their request ids.
+    pub async fn refused(&self, mark: u64, action: &str, count: usize) -> Vec<String> {
+        wait::until(&format!("{count} refusals of {action}"), async || {
+            let calls = self.calls_since(mark).into_iter().filter(|call| call.action == action && call.fault.is_some());
+            let ids: Vec<String> = calls.map(|call| call.request_id).collect();
+            if ids.len() >= count { Ok(ids) } else { Err(ids) }
+        })
+        .await
+    }
 }
 
 /// The element of a list of one.

@@ -20,6 +20,9 @@ use super::wait;
 /// The region of every world.
 pub const REGION: &str = "us-west-2";
 
+/// A Service with one TCP port, for [`World::create_service`].
+pub const HTTP: &str = "{ports: [{name: http, port: 80, targetPort: 8080}], selector: {app: web}}";
+
 /// See the module's words.
 pub struct World {
     /// The shared cluster.
@@ -245,6 +248,11 @@ impl World {
                 (event.reason.unwrap_or_default(), count, event.note.unwrap_or_default())
             })
             .collect()
+    }
+
+    /// How often each event of this reason on a Service was counted: `[1]` when it was told once.
+    pub async fn told(&self, name: &str, reason: &str) -> Vec<i32> {
+        self.events(name).await.into_iter().filter(|event| event.0 == reason).map(|event| event.1).collect()
     }
 
     /// Waits for an event of this reason and returns its note.

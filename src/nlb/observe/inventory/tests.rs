@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::aws::types::{IpAddressType, Scheme, Target, TargetHealth, TargetState};
+use crate::aws::types::{IpAddressType, Target, TargetHealth, TargetState};
+use crate::nlb::build::fixtures::load_balancer;
 use crate::nlb::model::{Action, LoadBalancerRef, TargetGroupRef};
 
 const CLUSTER: &str = "demo";
@@ -14,21 +15,6 @@ fn owned() -> Tags {
     [(tags::CLUSTER, CLUSTER), (tags::SERVICE, "shop/web"), (tags::RESOURCE, tags::LOAD_BALANCER)]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
-}
-
-fn load_balancer(name: &str, state: LoadBalancerState) -> LoadBalancer {
-    LoadBalancer {
-        arn: format!("arn:{name}").into(),
-        name: name.to_owned(),
-        dns_name: format!("{name}.elb"),
-        scheme: Scheme::Internal,
-        ip_address_type: IpAddressType::Ipv4,
-        state,
-        state_reason: None,
-        vpc: "vpc-1".into(),
-        subnets: BTreeSet::new(),
-        security_groups: BTreeSet::new(),
-    }
 }
 
 fn listing(began: u64, names: &[&str]) -> Listing {
