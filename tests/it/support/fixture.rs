@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use landfall_localstack::DataPlane;
 use landfall_test_cluster::{Cluster, Images, Options, Program};
 use libtest_mimic::Trial;
@@ -87,6 +88,21 @@ pub async fn case(name: &str) -> World {
 
 type TestFuture = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Runs a test in a world of its own, whose Services do not outlive it: kube-proxy writes all of the cluster's at once, and what
+/// it may write at once is limited in a namespace without privileges (net.core.wmem_max).
+async fn in_a_world(name: &str, index: u16, test: impl FnOnce(World) -> TestFuture) {
+    let world = World::create(name, index).await;
+    let services = world.services();
+    test(world).await;
+    for service in services.list(&ListParams::default()).await.expect("Services") {
+        let name = service.metadata.name.unwrap_or_default();
+        // Its controller is gone, and with it whoever would remove the finalizer.
+        let release = serde_json::json!({"metadata": {"finalizers": null}});
+        let _ = services.patch(&name, &PatchParams::default(), &Patch::Merge(release)).await;
+        let _ = services.delete(&name, &DeleteParams::default()).await;
+    }
+}
+
 /// A test that gets a world of its own.
 pub fn trial(name: &str, test: impl FnOnce(World) -> TestFuture + Send + 'static) -> Trial {
     let own_name = name.to_owned();
@@ -94,7 +110,7 @@ pub fn trial(name: &str, test: impl FnOnce(World) -> TestFuture + Send + 'static
         let index = NEXT_WORLD.fetch_add(1, Ordering::Relaxed);
         RUNTIME.block_on(async move {
             let _beside_others = ALONE.read().await;
-            test(World::create(&own_name, index).await).await;
+            in_a_world(&own_name, index, test).await;
         });
         Ok(())
     })
@@ -107,7 +123,7 @@ pub fn trial_alone(name: &str, test: impl FnOnce(World) -> TestFuture + Send + '
         let index = NEXT_WORLD.fetch_add(1, Ordering::Relaxed);
         RUNTIME.block_on(async move {
             let _alone = ALONE.write().await;
-            test(World::create(&own_name, index).await).await;
+            in_a_world(&own_name, index, test).await;
         });
         Ok(())
     })
