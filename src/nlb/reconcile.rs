@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::time::Instant;
 
 use super::apply::{Outcome, apply};
+use super::build::tags;
 use super::diff::{diff, render};
 use super::gather::Gatherer;
 use super::metrics::Metrics;
@@ -365,13 +366,20 @@ pub async fn observe_and_diff(
     cluster_name: &str,
 ) -> Result<(Observed, Plan), AwsError> {
     let key = &desired.service;
-    let mut observed = observer.observe(key, custom_name, published_host_name.clone()).await?;
-    observed.zones = gatherer.zones();
+    let look = async || -> Result<Observed, AwsError> {
+        let mut observed = observer.observe(key, custom_name, published_host_name.clone()).await?;
+        if desired.load_balancer.is_none() {
+            // Whoever else has the name is in nobody's way, and must not pass for something that is left.
+            observed.load_balancers.retain(|_, seen| tags::owner(&seen.tags, cluster_name).as_ref() == Some(key));
+        }
+        observed.zones = gatherer.zones();
+        Ok(observed)
+    };
+    let mut observed = look().await?;
     let mut plan = diff(desired, &observed, cluster_name);
     if !plan.needs_attributes.is_empty() {
         observer.read_attributes(&plan.needs_attributes).await?;
-        observed = observer.observe(key, custom_name, published_host_name).await?;
-        observed.zones = gatherer.zones();
+        observed = look().await?;
         plan = diff(desired, &observed, cluster_name);
     }
     Ok((observed, plan))

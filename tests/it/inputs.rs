@@ -263,6 +263,11 @@ async fn a_name_that_belongs_to_somebody_else_is_refused(world: World) {
     sweeps(&world, 2).await;
     assert_eq!(world.load_balancer(), theirs, "untouched");
     assert_eq!(world.told("web", "NameTaken").await, [1]);
+    // One that never got the name can go: nothing of it is left although the name is still taken.
+    world.create_annotated("in-vain", &[("name", "theirs")], HTTP).await;
+    world.condition("in-vain", "landfall/Ready", "NameTaken").await;
+    world.delete_service("in-vain").await;
+    world.gone("in-vain").await;
     world.annotate("web", "name", Some("mine")).await;
     let published = world.host_name("web").await;
     assert!(published.starts_with("mine-"), "{published}");
