@@ -363,6 +363,12 @@ impl Observer {
         self.inventory().uses_group(id)
     }
 
+    /// Whether this host name leads to a load balancer of the Service, or nothing is known of that yet.
+    #[must_use]
+    pub fn leads_to(&self, key: &ServiceKey, host_name: &str) -> bool {
+        self.inventory().leads_to(key, host_name)
+    }
+
     /// Subnets that the Service's current load balancer is in, and its scheme.
     #[must_use]
     pub fn placement(&self, key: &ServiceKey) -> Option<(crate::aws::types::Scheme, BTreeSet<SubnetId>)> {

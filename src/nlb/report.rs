@@ -177,10 +177,10 @@ pub fn is_told(service: &Service) -> bool {
     published_condition(service, READY).is_some()
 }
 
-/// Whether the Service's status shows that it gives its load balancer up, and no host name any more; see [`leaving`].
+/// Whether the Service's status shows that it gives its load balancer up; see [`leaving`].
 #[must_use]
 pub fn is_leaving(service: &Service) -> bool {
-    is_told(service) && published_condition(service, ACCEPTED).is_none() && published_host_name(service).is_none()
+    is_told(service) && published_condition(service, ACCEPTED).is_none()
 }
 
 /// Host name that the Service's status shows now.
@@ -294,10 +294,13 @@ pub fn refused(service: &Service, finding: &Finding) -> ServiceStatus {
     }
 }
 
-/// Status of a Service that is going away: the host name goes first, so that nobody is sent to it any more.
+/// Status of a Service that is going away. `stands`: its host name still leads to its load balancer, which serves until AWS
+/// has accepted to delete it; so the name stays, where Kubernetes allows one at all.
 #[must_use]
-pub fn leaving(service: &Service, finding: &Finding) -> ServiceStatus {
-    ServiceStatus { conditions: vec![ready(service, finding)], ..ServiceStatus::default() }
+pub fn leaving(service: &Service, finding: &Finding, stands: bool) -> ServiceStatus {
+    let may_have_one = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let (host_name, ports) = if stands && may_have_one { published(service) } else { Default::default() };
+    ServiceStatus { host_name, ports, conditions: vec![ready(service, finding)] }
 }
 
 fn ready(service: &Service, finding: &Finding) -> ConditionValue {

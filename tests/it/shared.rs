@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         a_full_node_group_is_told_with_the_quota,
         without_a_backend_group_the_services_say_why_they_wait,
         the_last_service_says_why_it_cannot_go,
+        what_cannot_be_deleted_keeps_its_name_and_its_rules,
         nodes_without_a_clear_group_are_told_and_stay_open,
     )
 }
@@ -184,6 +185,34 @@ async fn the_last_service_says_why_it_cannot_go(world: World) {
     assert_eq!(world.told("web", "UnauthorizedOperation").await, [1]);
     world.emulator.faults().remove(denied);
     world.gone("web").await;
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+    controller.stop().await;
+}
+
+async fn what_cannot_be_deleted_keeps_its_name_and_its_rules(world: World) {
+    let controller = Controller::start(&world, "a", SWEEPING);
+    for name in ["web", "other"] {
+        world.create_service(name, HTTP).await;
+    }
+    let published = world.host_name("web").await;
+    world.host_name("other").await;
+    world.shows("the nodes admit them", true, |world| node_rules(world) > 0).await;
+    let rules = world.node_group().rules;
+    let denied = world.emulator.faults().add(Rule::on("DeleteLoadBalancer", Fault::Denied));
+    for name in ["other", "web"] {
+        // With another one that stays, and then as the last.
+        let mark = world.mark();
+        world.delete_service(name).await;
+        says(&world, name, "False", "AccessDenied").await;
+        world.refused(mark, "DeleteLoadBalancer", 2).await;
+        sweeps(&world, 2).await;
+        assert_eq!(world.node_group().rules, rules, "{name} serves");
+    }
+    assert_eq!(world.host_name("web").await, published);
+    world.emulator.faults().remove(denied);
+    for name in ["web", "other"] {
+        world.gone(name).await;
+    }
     assert_eq!(world.leftovers(), Vec::<String>::new());
     controller.stop().await;
 }

@@ -280,6 +280,21 @@ impl Inventory {
         self.load_balancers.values().any(|entry| entry.load_balancer.security_groups.contains(id))
     }
 
+    /// Services with a load balancer in the backend group: the nodes must go on admitting it.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<ServiceKey> {
+        let backend = self.backend().map(|group| &group.id);
+        let is_in = |entry: &&LoadBalancerEntry| backend.is_some_and(|id| entry.load_balancer.security_groups.contains(id));
+        self.load_balancers.values().filter(is_in).filter_map(|entry| tags::owner(&entry.tags, &self.cluster_name)).collect()
+    }
+
+    /// Whether this host name leads to a load balancer of the Service, or nothing is known of that yet.
+    pub(super) fn leads_to(&self, key: &ServiceKey, host_name: &str) -> bool {
+        let owned = self.owned_by(key);
+        let mut own = self.load_balancers.values().filter(|entry| owned(&entry.tags));
+        !self.filled || own.any(|entry| entry.load_balancer.dns_name.eq_ignore_ascii_case(host_name))
+    }
+
     /// Services that own something here.
     #[must_use]
     pub fn owners(&self) -> BTreeSet<ServiceKey> {

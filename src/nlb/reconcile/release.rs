@@ -21,12 +21,11 @@ impl Reconciler {
     pub(super) async fn release(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
         let desired = Desired::nothing(key.clone());
         self.note_shared_need(key, &desired);
-        // The host name goes first. Once it is gone one finding is told, at the end of the run: what fails again and again does
-        // not read "deleting" in between.
-        let announced = !self.is_leaving(key, service);
-        if announced {
+        // From then on one finding is told, at the end of the run: what fails again and again does not read "deleting" in
+        // between.
+        if !self.is_leaving(key, service) {
             let finding = Finding::deleting();
-            self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
+            self.tell(key, service, &finding, self.leaving(key, service, &finding)).await?;
         }
 
         let (observed, plan) = self.plan(&desired, service).await?;
@@ -55,11 +54,15 @@ impl Reconciler {
         } else {
             return self.let_go(key, service).await;
         };
-        if problem.is_some() || !announced {
-            let finding = problem.unwrap_or_else(Finding::deleting);
-            self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
-        }
+        let finding = problem.unwrap_or_else(Finding::deleting);
+        self.tell(key, service, &finding, self.leaving(key, service, &finding)).await?;
         Ok(requeue)
+    }
+
+    /// What a Service that gives its load balancer up shows now: the host name as long as it leads there.
+    pub(super) fn leaving(&self, key: &ServiceKey, service: &Service, finding: &Finding) -> ServiceStatus {
+        let stands = report::published_host_name(service).is_some_and(|name| self.observer.leads_to(key, &name));
+        report::leaving(service, finding, stands)
     }
 
     /// Nothing in AWS is the Service's any more.

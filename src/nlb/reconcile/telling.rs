@@ -51,7 +51,7 @@ impl Reconciler {
                     Some(finding) if self.claim.covers(service) => {
                         self.tell(key, service, &finding, report::interrupted(service, &finding)).await
                     }
-                    Some(finding) => self.tell(key, service, &finding, report::leaving(service, &finding)).await,
+                    Some(finding) => self.tell(key, service, &finding, self.leaving(key, service, &finding)).await,
                     None => Ok(()),
                 }
             }
