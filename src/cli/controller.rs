@@ -97,9 +97,13 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let handle = queue.handle();
     telemetry::sample_queue(&mut registry, move || handle.depth());
     let orphaned = metrics.clone();
-    telemetry::sample(&mut registry, "orphans", "Services that do not exist but own something in AWS", None, move || {
-        vec![(Vec::new(), f64::from(u32::try_from(orphaned.orphans()).unwrap_or(u32::MAX)))]
-    });
+    telemetry::sample(
+        &mut registry,
+        "orphans",
+        "Services that own something in AWS but do not exist or are not claimed any more",
+        None,
+        move || vec![(Vec::new(), f64::from(u32::try_from(orphaned.orphans()).unwrap_or(u32::MAX)))],
+    );
 
     let ready = health.readiness("stores");
     let tracker = TaskTracker::new();

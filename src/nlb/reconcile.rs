@@ -184,7 +184,11 @@ impl Reconciler {
             self.forget(key);
             return (Requeue::Done, "foreign");
         }
-        let result = if covered { self.ensure(key, &service).await } else { self.release(key, &service).await };
+        let result = match () {
+            () if covered => self.ensure(key, &service).await,
+            () if self.claim.past(&service) == Past::NotClaimed => self.leave_alone(key, &service).await,
+            () => self.release(key, &service).await,
+        };
         match result {
             Ok(requeue) => (requeue, "ok"),
             Err(error) => {
@@ -245,6 +249,13 @@ impl Reconciler {
             () if rest.waits.contains(&Wait::BackendGroup) && !stuck => Requeue::After(BACKEND_GROUP),
             () => Requeue::Done,
         })
+    }
+
+    /// The Service has a load balancer, and flags do not claim it any more.
+    async fn leave_alone(&self, key: &ServiceKey, service: &Service) -> Result<Requeue, Error> {
+        let finding = Finding::not_claimed();
+        self.tell(key, service, &finding, report::interrupted(service, &finding)).await?;
+        Ok(Requeue::Done)
     }
 
     /// What is wrong between `desired` and AWS.
@@ -346,7 +357,7 @@ impl Reconciler {
         let ours = self.claim.covers(service)
             || match self.claim.past(service) {
                 Past::Ours => finalizer::is_present(service, &self.finalizer()) || owned(),
-                Past::OursIfOwned => owned(),
+                Past::NotClaimed => owned(),
                 Past::Foreign => false,
             };
         ours.then_some(key)

@@ -21,6 +21,9 @@ pub const ACCEPTED: &str = "landfall/Accepted";
 /// Type of the condition that judges the outcome.
 pub const READY: &str = "landfall/Ready";
 
+/// Reason: flags do not claim the Service any more.
+const NOT_CLAIMED: &str = "NotClaimed";
+
 /// Introduces the request id at the end of a message. What follows differs from call to call, so it is never compared.
 const REQUEST_ID: &str = " (AWS request id ";
 
@@ -127,6 +130,14 @@ impl Finding {
             None => format!("creating {name}"),
         };
         Self::new(ConditionStatus::False, "Provisioning", message, Kind::Normal)
+    }
+
+    /// A flag that made the Service ours was taken back.
+    #[must_use]
+    pub fn not_claimed() -> Self {
+        let message = "the Service has no class and the controller runs without --claim-classless: its load balancer is left as it \
+                       is and follows no change; set --claim-classless again, or delete the Service and make it anew with a class";
+        Self::new(ConditionStatus::False, NOT_CLAIMED, message.to_owned(), Kind::Warning)
     }
 
     /// The Service gives its load balancer up.
