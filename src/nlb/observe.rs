@@ -206,10 +206,14 @@ impl Observer {
         // Names and references tell which may be ours, so that no tag of the account's other load balancers is ever read.
         let prefix = names::cluster_prefix(&self.cluster_name);
         let groups: BTreeSet<&SecurityGroupId> = security_groups.iter().map(|group| &group.id).collect();
-        let target_groups: Vec<TargetGroup> = target_groups.into_iter().filter(|group| group.name.starts_with(&prefix)).collect();
+        // What is in another VPC belongs to another cluster, even one that was given the same name and so writes the same tags.
+        let is_here = |group: &TargetGroup| group.vpc.as_ref().is_none_or(|vpc| *vpc == self.vpc);
+        let target_groups: Vec<TargetGroup> =
+            target_groups.into_iter().filter(|group| group.name.starts_with(&prefix) && is_here(group)).collect();
         let referred: BTreeSet<_> = target_groups.iter().flat_map(|group| &group.load_balancers).collect();
         let load_balancers: Vec<LoadBalancer> = load_balancers
             .into_iter()
+            .filter(|lb| lb.vpc == self.vpc)
             .filter(|lb| {
                 lb.name.starts_with(&prefix)
                     || referred.contains(&lb.arn)
@@ -319,7 +323,11 @@ impl Observer {
         let found = self.aws.load_balancers_by_name(&[name.to_owned()]).await?;
         for load_balancer in found {
             let arn = load_balancer.arn.to_string();
-            let tags = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
+            let mut tags = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
+            if load_balancer.vpc != self.vpc {
+                // Another cluster's, whatever it says: it must not pass for ours.
+                tags.remove(tags::CLUSTER);
+            }
             if tags::owner(&tags, &self.cluster_name).is_some() {
                 // Ours after all. Listings do not find it by its name, nor by a group or target group of ours as long as it has
                 // none: from now on the inventory knows it.

@@ -159,7 +159,7 @@ impl World {
                 self.observed.security_groups.remove(group.name());
             }
             Action::TagSecurityGroup { group, set, remove } => retag(&mut self.group(before, group).tags, set, remove),
-            Action::CreateTargetGroup { name, protocol, port, target_type, ip_address_type, health_check, tags, .. } => {
+            Action::CreateTargetGroup { name, protocol, port, target_type, ip_address_type, vpc, health_check, tags } => {
                 let target_group = TargetGroup {
                     arn: format!("tg-{}", self.id()).into(),
                     name: name.clone(),
@@ -168,6 +168,7 @@ impl World {
                     target_type: target_type.clone(),
                     ip_address_type: ip_address_type.clone(),
                     health_check: health_check.clone(),
+                    vpc: Some(vpc.clone()),
                     load_balancers: BTreeSet::new(),
                 };
                 let default = |key: &str| target_group_default(key, protocol, target_type);
