@@ -144,6 +144,12 @@ impl AwsError {
         Self::new("connect", "InvalidSetting", Class::Input, message)
     }
 
+    /// A create that was answered with what somebody else has under that name.
+    pub(crate) fn name_taken(load_balancer: &str) -> Self {
+        let message = format!("AWS answered with the load balancer {load_balancer} of somebody else");
+        Self::new(Operation::CreateLoadBalancer.iam_action(), "DuplicateLoadBalancerName", Class::Stale, message)
+    }
+
     /// Whether AWS says that what the call was about does not exist (any more, or visibly yet).
     #[must_use]
     pub fn is_gone(&self) -> bool {

@@ -195,6 +195,7 @@ async fn perform(aws: &Aws, observer: &Observer, action: &Action, bound: &Applie
             let security_groups = &bound.security_groups(security_groups)?;
             let spec = LoadBalancerSpec { name, scheme, ip_address_type, subnets, security_groups, tags };
             let load_balancer = aws.create_load_balancer(spec).await?;
+            observer.recognize(&load_balancer, tags).await?;
             let arn = load_balancer.arn.clone();
             observer.inventory().created_load_balancer(load_balancer, tags.clone());
             return Ok(Some(Applied { load_balancers: [(name.clone(), arn)].into(), ..Applied::default() }));

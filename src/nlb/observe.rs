@@ -15,7 +15,7 @@ use futures::try_join;
 pub use inventory::Inventory;
 use inventory::Listing;
 
-use crate::aws::types::{InstanceId, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, TargetGroup, VpcId};
+use crate::aws::types::{InstanceId, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, Tags, TargetGroup, VpcId};
 use crate::aws::{Aws, AwsError, SecurityGroupFilter};
 use crate::nlb::build::{names, tags};
 use crate::nlb::model::{Observed, ObservedLoadBalancer, ObservedShared, ServiceKey};
@@ -342,6 +342,23 @@ impl Observer {
             observed.load_balancers.insert(name.to_owned(), occupant);
         }
         Ok(())
+    }
+
+    /// Makes sure that a load balancer that AWS says it made bears the tags that it was asked for: it may have been there, and be
+    /// somebody else's. A name that we made is nobody else's; asking for those too would cost a call each.
+    ///
+    /// # Errors
+    /// The tags could not be read; `DuplicateLoadBalancerName` (stale) if they are somebody else's.
+    pub async fn recognize(&self, load_balancer: &LoadBalancer, wanted: &Tags) -> Result<(), AwsError> {
+        if load_balancer.name.starts_with(&names::cluster_prefix(&self.cluster_name)) {
+            return Ok(());
+        }
+        let arn = load_balancer.arn.to_string();
+        let found = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
+        if [tags::CLUSTER, tags::SERVICE].iter().all(|key| found.get(*key) == wanted.get(*key)) {
+            return Ok(());
+        }
+        Err(AwsError::name_taken(&load_balancer.name))
     }
 
     /// The names whose attributes are read by this sweep: never read first, then the longest unread.

@@ -79,3 +79,20 @@ async fn what_is_in_another_vpc_is_another_clusters_whatever_its_tags_say() {
     assert_eq!(tags::owner(&observed.load_balancers[&name].tags, &cluster), None);
     assert!(!elsewhere.inventory().owns_something(&web()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_create_answers_with_is_adopted_only_with_the_tags_it_was_asked_for() {
+    let (emulator, aws, observer) = with_load_balancer("chosen").await;
+    let found = aws.load_balancers().await.unwrap().remove(0);
+    let own = own_tags(&policy().cluster_name);
+    observer.recognize(&found, &own).await.unwrap();
+    let mut theirs = own;
+    theirs.insert(tags::SERVICE.to_owned(), "shop/other".to_owned());
+    let error = observer.recognize(&found, &theirs).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.class), ("DuplicateLoadBalancerName", Class::Stale));
+    // A name of our own making costs no call.
+    let mark = emulator.journal().next_sequence();
+    let made = LoadBalancer { name: format!("{}web", names::cluster_prefix(&policy().cluster_name)), ..found };
+    observer.recognize(&made, &theirs).await.unwrap();
+    assert_eq!(emulator.journal().next_sequence(), mark);
+}
