@@ -38,6 +38,11 @@ impl Outcome {
         self.failures.iter().min_by_key(|failure| failure.error.class())
     }
 
+    /// What the metrics call a run that led to this.
+    pub(super) fn result(&self) -> &'static str {
+        self.worst().map_or("ok", |failure| failure.error.class().as_str())
+    }
+
     /// Instances that AWS refused as targets: at least one of them is not there (any more, or yet).
     #[must_use]
     pub fn refused_instances(&self) -> BTreeSet<InstanceId> {

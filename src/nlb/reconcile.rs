@@ -82,6 +82,12 @@ impl Classified for Error {
     }
 }
 
+/// When to run again, and the run's label in the metrics: the class of what AWS refused, if it refused something.
+pub(super) type Ended = (Requeue, &'static str);
+
+/// Label of a run in which nothing failed.
+pub(super) const OK: &str = "ok";
+
 /// What is remembered of a Service between runs; see [`Memories`].
 #[derive(Clone, Debug, Default)]
 struct Memory {
@@ -163,7 +169,7 @@ impl Reconciler {
         let (requeue, result) = match &subject {
             Subject::Service(key) => self.service(key).await,
             Subject::Shared => match shared::reconcile(&self).await {
-                Ok(requeue) => (requeue, "ok"),
+                Ok(ended) => ended,
                 Err(error) => {
                     tracing::warn!(%error, code = error.code(), class = %error.class(), "shared security rules not reconciled");
                     (retry(error.class()), error.class().as_str())
@@ -174,7 +180,7 @@ impl Reconciler {
         requeue
     }
 
-    async fn service(&self, key: &ServiceKey) -> (Requeue, &'static str) {
+    async fn service(&self, key: &ServiceKey) -> Ended {
         let Some(service) = self.gatherer.cluster.service(key) else {
             self.forget(key);
             return (Requeue::Done, "gone");
@@ -190,7 +196,7 @@ impl Reconciler {
             () => self.release(key, &service).await,
         };
         match result {
-            Ok(requeue) => (requeue, "ok"),
+            Ok(ended) => ended,
             Err(error) => {
                 let class = error.class();
                 (self.failed(key, &service, error).await, class.as_str())
@@ -199,7 +205,7 @@ impl Reconciler {
     }
 
     /// The Service should have a load balancer.
-    async fn ensure(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
+    async fn ensure(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Ended, Error> {
         self.observer.ensure_listed().await?;
         let placement = self.observer.placement(key).map(|(scheme, subnets)| Placement { scheme, subnets });
         let inputs = self.gatherer.gather(key, service.clone(), placement).await?;
@@ -215,7 +221,7 @@ impl Reconciler {
         if !refused.is_empty() && self.gatherer.check_instances(&refused).await? {
             // Without them the others can be registered. Whether they come (back) is asked together with what is shared.
             self.queue.enqueue(Subject::Shared);
-            return Ok(Requeue::After(Duration::ZERO));
+            return Ok((Requeue::After(Duration::ZERO), outcome.result()));
         }
 
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
@@ -242,20 +248,21 @@ impl Reconciler {
         }
         // Steps that only became possible through the last ones (a replaced load balancer, a changed zone).
         let more_to_do = !rest.steps.is_empty() && !outcome.cut_short;
-        Ok(match () {
+        let requeue = match () {
             () if exchanging => Requeue::After(SUBNET_EXCHANGE),
             () if more_to_do => Requeue::After(Duration::ZERO),
             // Whoever makes the group wakes us: this is for the case that nobody does.
             () if rest.waits.contains(&Wait::BackendGroup) && !stuck => Requeue::After(BACKEND_GROUP),
             () => Requeue::Done,
-        })
+        };
+        Ok((requeue, OK))
     }
 
     /// The Service has a load balancer, and flags do not claim it any more.
-    async fn leave_alone(&self, key: &ServiceKey, service: &Service) -> Result<Requeue, Error> {
+    async fn leave_alone(&self, key: &ServiceKey, service: &Service) -> Result<Ended, Error> {
         let finding = Finding::not_claimed();
         self.tell(key, service, &finding, report::interrupted(service, &finding)).await?;
-        Ok(Requeue::Done)
+        Ok((Requeue::Done, OK))
     }
 
     /// What is wrong between `desired` and AWS.

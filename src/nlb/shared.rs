@@ -19,7 +19,7 @@ use super::model::{
 };
 use super::observe::Observer;
 use super::ownership::Claim;
-use super::reconcile::{Error, Reconciler, SLOW_RETRY, TOLD_WHEN_BUSY};
+use super::reconcile::{Ended, Error, OK, Reconciler, SLOW_RETRY, TOLD_WHEN_BUSY};
 use super::report::Finding;
 use crate::aws::AwsError;
 use crate::aws::types::{Rule, RuleSource, SecurityGroupId};
@@ -128,7 +128,7 @@ impl From<AwsError> for Refused {
 }
 
 /// One run for the shared parts.
-pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
+pub(super) async fn reconcile(run: &Reconciler) -> Result<Ended, Error> {
     let result = attempt(run).await;
     let mut memory = run.memory.shared();
     let first = !std::mem::replace(&mut memory.known, true);
@@ -136,7 +136,7 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
         Ok((conflicts, requeue)) => {
             memory.failures = 0;
             let trouble = Finding::conflicts(conflicts.get(..TOLD_NODES).unwrap_or(&conflicts));
-            (memory.note(trouble), Ok(requeue))
+            (memory.note(trouble), Ok((requeue, OK)))
         }
         Err(Refused { error, step }) => {
             memory.failures += 1;
@@ -145,7 +145,8 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
             let step = step.map(|step| format!(": {}", render::steps(&[step]))).unwrap_or_default();
             let finding = finding.map(|finding| finding.concerning(&format!("shared by all Services{step}")));
             // What is not worth telling (yet) leaves what was told.
-            (finding.is_some() && memory.note(finding), if busy { Ok(Requeue::After(SLOW_RETRY)) } else { Err(error.into()) })
+            let result = if busy { Ok((Requeue::After(SLOW_RETRY), error.class().as_str())) } else { Err(error.into()) };
+            (finding.is_some() && memory.note(finding), result)
         }
     };
     if let Some(trouble) = memory.trouble.as_ref().filter(|_| news) {

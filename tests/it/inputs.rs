@@ -188,6 +188,9 @@ async fn a_denied_call_is_told_once_and_forgotten_when_it_is_granted(world: Worl
     assert_eq!(world.told("web", "AccessDenied").await, [1], "one event for {} refusals", refused.len());
     let note = world.event("web", "AccessDenied").await;
     assert!(!note.contains("request id"), "{note}");
+    let count = "landfall_reconcile_duration_seconds_count{controller=\"service\",result=\"permission\"} ";
+    let metrics = controller.metrics().await.unwrap();
+    assert!(metrics.lines().any(|line| line.starts_with(count)), "what AWS refused is not ok: {metrics}");
     world.emulator.faults().remove(denied);
     world.host_name("web").await;
     world.condition("web", "landfall/Ready", "Active").await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ObjectReference, Service};
 use kube::Resource;
 
-use super::{Error, Reconciler, retry};
+use super::{Ended, Error, Reconciler, retry};
 use crate::aws::AwsError;
 use crate::error::{Class, Classified};
 use crate::kubernetes;
@@ -25,14 +25,14 @@ impl Reconciler {
         desired: &Desired,
         observed: &Observed,
         error: &AwsError,
-    ) -> Result<Requeue, Error> {
+    ) -> Result<Ended, Error> {
         let failures = self.count_failure(key);
         tracing::warn!(service = %key, %error, request_id = error.request_id, class = %error.class(), "AWS refused a step");
         let host_name = report::host_name(desired, observed, self.publish);
         let finding = Finding::failure(error, failures).map(|finding| finding.while_serving(desired, observed));
         let finding = finding.unwrap_or_else(|| Finding::progress(desired, observed, &BTreeSet::new()));
         self.tell(key, service, &finding, report::status(service, desired, host_name, &finding)).await?;
-        Ok(throttled(error, failures).unwrap_or_else(|| retry(error.class())))
+        Ok((throttled(error, failures).unwrap_or_else(|| retry(error.class())), error.class().as_str()))
     }
 
     /// A run that ended before anything was applied.
