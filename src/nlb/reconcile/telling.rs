@@ -14,8 +14,12 @@ use crate::kubernetes;
 use crate::kubernetes::events::Kind;
 use crate::kubernetes::queue::Requeue;
 use crate::kubernetes::status::{self, ServiceStatus};
+use crate::nlb::build::codes;
 use crate::nlb::model::{Desired, Observed, ServiceKey};
 use crate::nlb::report::{self, Finding};
+
+/// Rejections for what AWS lacks, as far as is known: somebody may have made it since.
+const MISSING: [&str; 3] = [codes::NO_SUBNET, codes::SUBNET_NOT_FOUND, codes::SECURITY_GROUP_NOT_FOUND];
 
 impl Reconciler {
     pub(super) async fn apply_failed(
@@ -42,6 +46,9 @@ impl Reconciler {
             Error::Rejected(rejection) => {
                 let finding = Finding::rejected(rejection);
                 tracing::info!(service = %key, problem = %rejection, "rejected");
+                if rejection.problems.iter().any(|problem| MISSING.contains(&problem.code)) {
+                    self.gatherer.doubt_facts();
+                }
                 self.tell(key, service, &finding, report::refused(service, &finding)).await
             }
             Error::Aws(error) => {
