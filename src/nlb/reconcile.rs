@@ -38,6 +38,9 @@ pub(super) const SLOW_RETRY: Duration = Duration::from_secs(60);
 /// AWS takes up to three minutes to let go of a subnet; then another of the same zone can take its place.
 const SUBNET_EXCHANGE: Duration = Duration::from_secs(15);
 
+/// How often the health of a new load balancer's targets is looked at, as long as it keeps the old one.
+const TARGET_HEALTH: Duration = Duration::from_secs(10);
+
 /// Longest wait for the backend group without looking.
 const BACKEND_GROUP: Duration = Duration::from_secs(5);
 
@@ -246,6 +249,11 @@ impl Reconciler {
         if !early {
             self.tell(key, service, &finding, report::status(service, &desired, host_name, &finding)).await?;
         }
+        // The new load balancer serves: what is left to wait for is healthy targets, which nobody tells of.
+        let replacing = !rest.waits.is_empty() && rest.waits.iter().all(|wait| matches!(wait, Wait::Replacement { .. }));
+        if replacing && outcome.done.is_empty() {
+            self.observer.inventory().forget_targets(key);
+        }
         // Steps that only became possible through the last ones (a replaced load balancer, a changed zone).
         let more_to_do = !rest.steps.is_empty() && !outcome.cut_short;
         let requeue = match () {
@@ -253,6 +261,7 @@ impl Reconciler {
             () if more_to_do => Requeue::After(Duration::ZERO),
             // Whoever makes the group wakes us: this is for the case that nobody does.
             () if rest.waits.contains(&Wait::BackendGroup) && !stuck => Requeue::After(BACKEND_GROUP),
+            () if replacing => Requeue::After(TARGET_HEALTH),
             () => Requeue::Done,
         };
         Ok((requeue, OK))

@@ -260,9 +260,9 @@ impl Inventory {
     }
 
     /// Tells tags of a Service from others: as [`tags::owner`] does, for thousands at a time.
-    fn owned_by(&self, key: &ServiceKey) -> impl Fn(&Tags) -> bool {
-        let service = key.to_string();
-        move |tags| tags.get(tags::CLUSTER) == Some(&self.cluster_name) && tags.get(tags::SERVICE) == Some(&service)
+    fn owned_by(&self, key: &ServiceKey) -> impl Fn(&Tags) -> bool + use<> {
+        let (cluster, service) = (self.cluster_name.clone(), key.to_string());
+        move |tags| tags.get(tags::CLUSTER) == Some(&cluster) && tags.get(tags::SERVICE) == Some(&service)
     }
 
     /// Instances that were looked up.
@@ -305,6 +305,12 @@ impl Inventory {
             .chain(self.target_groups.values().map(|entry| &entry.tags))
             .chain(self.security_groups.values().map(|entry| &entry.group.tags));
         tags.filter_map(|tags| tags::owner(tags, &self.cluster_name)).collect()
+    }
+
+    /// The health of the Service's targets is read anew when it is observed next.
+    pub fn forget_targets(&mut self, key: &ServiceKey) {
+        let owned = self.owned_by(key);
+        self.target_groups.values_mut().filter(|entry| owned(&entry.tags)).for_each(|entry| entry.targets = None);
     }
 
     /// Load balancers and target groups of a Service whose listeners or targets were not read yet.
