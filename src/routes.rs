@@ -8,6 +8,12 @@
 //!                         └─ lookup: host, path ─▶ Decision     explain: the same, rule by rule, in words
 //! ```
 
+pub mod certificates;
+
+pub mod compile;
+
+pub mod findings;
+
 pub mod lookup;
 
 pub mod options;

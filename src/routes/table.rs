@@ -25,8 +25,16 @@ pub struct RouteTable {
     pub global: Arc<GlobalOptions>,
 }
 
-/// Index in [`RouteTable::backends`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+impl RouteTable {
+    /// The backend at an index of this table.
+    #[must_use]
+    pub fn backend(&self, index: BackendIndex) -> Option<&Arc<Backend>> {
+        self.backends.get(index.0 as usize)
+    }
+}
+
+/// Index in [`RouteTable::backends`]. A Service's port keeps its index from table to table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendIndex(pub u32);
 
 /// Hosts by name. Precedence: exact, then wildcard of one label, then `_`; there is no fall-through between hosts.
@@ -41,7 +49,7 @@ pub struct Hosts {
 }
 
 /// One host (nginx: server).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Host {
     /// `a.example.com`, `*.example.com` or `_`.
     pub name: Box<str>,
@@ -62,11 +70,11 @@ pub struct Route {
     pub path: Box<str>,
     /// Its type.
     pub path_type: PathType,
-    /// Name of the Service; empty for a rule that leads to the default backend.
+    /// Name of the Service.
     pub service: Box<str>,
     /// Port of the Service as the rule spells it: a number or a name.
     pub service_port: Box<str>,
-    /// None when the Service or its port does not exist: 503.
+    /// None when the Service or its port does not exist, or the Ingress asks for protection that is not supported: 503.
     pub backend: Option<BackendIndex>,
     /// Settings.
     pub options: Arc<RouteOptions>,
