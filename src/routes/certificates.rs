@@ -71,6 +71,13 @@ impl Certificate {
     }
 }
 
+/// What a certificate that is sent says of itself: its names, and the last second in which it is valid.
+#[must_use]
+pub fn describe_key(key: &CertifiedKey) -> Option<(Box<[Box<str>]>, Timestamp)> {
+    let (names, _, not_after) = describe(key.cert.first()?)?;
+    Some((names, not_after))
+}
+
 /// What a certificate says of itself: names, and the first and last second in which it is valid.
 type Description = (Box<[Box<str>]>, Timestamp, Timestamp);
 

@@ -12,7 +12,7 @@
 mod annotations;
 mod backends;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod hosts;
 mod select;
 #[cfg(test)]
@@ -29,10 +29,11 @@ use rustls::sign::CertifiedKey;
 
 use super::certificates::Cache;
 use super::findings::{self, Finding, Findings, Kind, ObjectKey};
-use super::options::PathMatching;
 use super::options::keys::{Config, PREFIX};
+use super::options::{PathMatching, RouteOptions};
 use super::table::{BackendIndex, Certificates, Endpoints, RouteTable};
 use crate::clock::Timestamp;
+pub use backends::service_of;
 pub use select::{NotOurs, referenced_secrets};
 
 /// What the operator said, as far as it shapes the table. Names are those of ingress-nginx's flags.
@@ -132,8 +133,12 @@ pub struct IngressState {
     pub certified: bool,
     /// Where its rules lead.
     pub backends: BTreeSet<BackendIndex>,
+    /// Hosts that its rules name, as the table has them; also when it is refused.
+    pub hosts: BTreeSet<Box<str>>,
     /// Options that its annotations set.
     pub annotated: Vec<&'static str>,
+    /// What its annotations and the ConfigMap come to; a single route can differ where redirects do not hold.
+    pub options: Arc<RouteOptions>,
 }
 
 impl IngressState {

@@ -127,6 +127,19 @@ pub struct Certificates {
     pub default: Arc<rustls::sign::CertifiedKey>,
 }
 
+impl std::fmt::Display for Endpoints {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Addresses(addresses) if addresses.is_empty() => f.write_str("no endpoint"),
+            Self::Addresses(addresses) => {
+                let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                f.write_str(&all.join(", "))
+            }
+            Self::Name { host, port } => write!(f, "{host}:{port}, by DNS"),
+        }
+    }
+}
+
 impl Certificates {
     /// The certificate for a server name (SNI; any case, trailing dot allowed), the default one for none or an unknown one.
     #[must_use]

@@ -188,7 +188,8 @@ impl Slot {
 }
 
 /// The Service that a slice belongs to.
-pub(super) fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
+#[must_use]
+pub fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
     let name = slice.metadata.labels.as_ref()?.get(SERVICE_LABEL)?;
     Some(ObjectKey::new(slice.metadata.namespace.as_deref().unwrap_or_default(), name))
 }

@@ -1,10 +1,10 @@
 //! Rules → hosts and their paths. Ingresses come in the order in which they claim: what is taken already, a later one does not
 //! get, and is told so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressSpec};
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressRule, IngressSpec};
 
 use super::annotations::{self, Verdict};
 use super::backends::Book;
@@ -65,11 +65,18 @@ impl<'s> Drafts<'s> {
             refused: annotated.verdict != Verdict::Serve,
             routed: false,
             certified: true,
-            backends: std::collections::BTreeSet::new(),
+            backends: BTreeSet::new(),
+            hosts: BTreeSet::new(),
             annotated: annotated.set,
+            options: Arc::clone(&annotated.options),
         };
         let empty = IngressSpec::default();
         let spec = ingress.spec.as_ref().unwrap_or(&empty);
+        let rules = spec.rules.as_deref().unwrap_or_default();
+        state.hosts.extend(rules.iter().filter_map(|rule| host_of(rule.host.as_deref()).ok()));
+        if rules.is_empty() && spec.default_backend.is_some() {
+            state.hosts.insert(ANY.into());
+        }
         let invalid = self.check(spec, &mut findings);
         if invalid || annotated.verdict == Verdict::Drop {
             state.refused = true;
@@ -171,7 +178,7 @@ impl Adder<'_, '_, '_> {
     fn rules(&mut self, spec: &IngressSpec) {
         let has_tls = spec.tls.as_ref().is_some_and(|entries| !entries.is_empty());
         for rule in spec.rules.iter().flatten() {
-            let Some(host) = self.host(rule.host.as_deref().unwrap_or_default()) else { continue };
+            let Some(host) = self.host(rule) else { continue };
             if &*host == ANY && has_tls {
                 let message = "its rule without host is served with the default certificate, and not redirected to https; give the \
                                rule a host, or set --default-ssl-certificate";
@@ -215,7 +222,7 @@ impl Adder<'_, '_, '_> {
             return;
         }
         for rule in rules {
-            let Some(host) = self.host(rule.host.as_deref().unwrap_or_default()) else { continue };
+            let Some(host) = self.host(rule) else { continue };
             if let Some(draft) = self.drafts.hosts.get_mut(&host) {
                 draft.fallback.get_or_insert_with(|| route.clone());
             }
@@ -223,17 +230,13 @@ impl Adder<'_, '_, '_> {
         self.state.routed |= self.book.is_some();
     }
 
-    fn host(&mut self, host: &str) -> Option<Box<str>> {
-        if host.is_empty() {
-            return Some(ANY.into());
-        }
-        let host = host.to_ascii_lowercase();
-        if is_host(&host) {
-            return Some(host.into());
-        }
-        let message = format!("host {} is neither a DNS name nor `*.` and one: its rule is left out", quote(&host));
-        self.findings.error(findings::HOST_INVALID, message);
-        None
+    fn host(&mut self, rule: &IngressRule) -> Option<Box<str>> {
+        host_of(rule.host.as_deref())
+            .inspect_err(|host| {
+                let message = format!("host {} is neither a DNS name nor `*.` and one: its rule is left out", quote(host));
+                self.findings.error(findings::HOST_INVALID, message);
+            })
+            .ok()
     }
 
     fn route(&mut self, path: &str, path_type: PathType, to: &IngressBackend, options: Arc<RouteOptions>) -> Option<Route> {
@@ -317,6 +320,17 @@ fn check_path(path: &HTTPIngressPath, strict: bool) -> Result<(), String> {
                 return Err(format!("of type {} has characters other than letters, digits and ._-/; {fix}", path.path_type));
             }
             Ok(())
+        }
+    }
+}
+
+/// The host of a rule as the table has it; the text back if it is none.
+fn host_of(host: Option<&str>) -> Result<Box<str>, String> {
+    match host.unwrap_or_default() {
+        "" => Ok(ANY.into()),
+        host => {
+            let host = host.to_ascii_lowercase();
+            if is_host(&host) { Ok(host.into()) } else { Err(host) }
         }
     }
 }
