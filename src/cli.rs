@@ -1,7 +1,9 @@
 //! The command line. Each subcommand has its arguments here and a file of its own in `cli/` that carries it out.
 
 mod controller;
+mod manifests;
 mod plan;
+mod routes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,8 +16,10 @@ use crate::admin::AdminError;
 use crate::aws::types::VpcId;
 use crate::aws::{Aws, AwsError};
 use crate::config::flags::{ControllerFlags, SharedFlags};
+use crate::config::route_flags::RouteFlags;
 use crate::config::{ConfigError, ControllerSettings, Environment, Settings};
 use crate::kubernetes::client::ConnectError;
+use crate::routes::explain::Question;
 use crate::telemetry::{self, TelemetryError};
 
 /// `landfall`.
@@ -41,6 +45,8 @@ pub enum Command {
     Controller(ControllerArgs),
     /// Show what the controller would do, and do nothing
     Plan(PlanArgs),
+    /// Show where the data plane sends requests, and what is wrong with Ingresses
+    Routes(RoutesArgs),
     /// Print the version
     Version,
 }
@@ -74,6 +80,43 @@ pub struct PlanArgs {
     pub flags: SharedFlags,
 }
 
+/// Arguments of `landfall routes`. Exit code 0: all is well; 2: something is wrong with an Ingress (of `explain`: the request is
+/// answered with an error); 1: it could not be found out.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 nothing is wrong, 2 an Ingress or option is not served as it was asked for (explain: the request is \
+                  answered with an error), 1 it could not be found out.",
+    disable_help_subcommand = true
+)]
+pub struct RoutesArgs {
+    /// One request instead of the whole table.
+    #[command(subcommand)]
+    pub command: Option<RoutesCommand>,
+
+    /// Take all objects from this manifest instead of from the cluster; repeatable; - reads standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", global = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Form of the answer
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t, global = true)]
+    pub output: OutputFormat,
+
+    /// What shapes the table.
+    #[command(flatten)]
+    pub flags: RouteFlags,
+}
+
+/// What `landfall routes` does besides printing the table.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RoutesCommand {
+    /// Tell what is done with a request, rule by rule
+    Explain {
+        /// The request, like https://shop.example.com/cart
+        #[arg(value_name = "URL")]
+        url: Question,
+    },
+}
+
 /// A Service to plan for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -83,7 +126,7 @@ pub struct Target {
     pub name: String,
 }
 
-/// Form of what `landfall plan` prints.
+/// Form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// For people.
@@ -138,9 +181,12 @@ pub enum Failure {
     /// `landfall plan svc/…`.
     #[error("there is no Service {0}; `kubectl get services -A` lists them")]
     NoSuchService(String),
-    /// `landfall plan -f`.
+    /// `-f`.
     #[error("--file {0}: {1}")]
     Manifest(String, String),
+    /// No self-signed certificate.
+    #[error("cannot make a self-signed certificate: {0}")]
+    Certificate(String),
     /// Another replica leads now.
     #[error("{0}; ending so that the other replica is the only one to write")]
     LeadershipLost(String),
@@ -156,6 +202,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Controller(arguments) => controller(arguments),
         Command::Plan(arguments) => plan(arguments),
+        Command::Routes(arguments) => block_on(routes::run(arguments)),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("landfall: {failure}");
@@ -230,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_its_variable_heading_and_help() {
-        for name in ["controller", "plan"] {
+        for name in ["controller", "plan", "routes"] {
             let command = Cli::described();
             for flag in command.find_subcommand(name).unwrap().get_arguments() {
                 let Some(long) = flag.get_long().filter(|long| !["file", "output", "help", "version"].contains(long)) else {
@@ -245,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_reference_shows_the_help_as_it_is() {
-        for name in ["controller", "plan"] {
+        for name in ["controller", "plan", "routes"] {
             let mut command = Cli::described().term_width(110);
             command.build();
             let help = command.find_subcommand(name).unwrap().clone().render_help().to_string();
@@ -254,6 +301,29 @@ mod tests {
             let page = include_str!("../docs/reference/flags.md");
             assert!(page.contains(&block), "docs/reference/flags.md should contain:\n{block}");
         }
+    }
+
+    #[test]
+    fn routes_take_their_flags_before_and_after_the_request() {
+        let parse = |arguments: &[&str]| {
+            let all = ["landfall", "routes"].into_iter().chain(arguments.iter().copied());
+            Cli::try_parse_from(all).map(|cli| match cli.command {
+                Command::Routes(routes) => routes,
+                other => panic!("{other:?}"),
+            })
+        };
+        let files = [PathBuf::from("a"), PathBuf::from("-")];
+        assert_eq!(parse(&["-f", "a", "-f", "-"]).unwrap().files, files);
+        for arguments in [
+            ["-f", "a", "-f", "-", "--ingress-class=x", "explain", "a.com/b"],
+            ["explain", "a.com/b", "-f", "a", "-f", "-", "--ingress-class=x"],
+        ] {
+            let routes = parse(&arguments).unwrap();
+            let Some(RoutesCommand::Explain { url }) = routes.command else { panic!("{arguments:?}") };
+            assert_eq!((&*url.authority, &*url.path), ("a.com", "/b"));
+            assert_eq!((routes.files.as_slice(), &*routes.flags.ingress_class), (&files[..], "x"));
+        }
+        assert!(parse(&["--default-ssl-certificate", "x"]).unwrap_err().to_string().contains("give NAMESPACE/NAME"));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What the operator said: flags and environment, validated once, as plain values. The only reader of the environment.
 //!
-//! [`flags`] declares the flags and what `--help` says of them, [`parse`] checks one value each; here they become
+//! [`flags`] (and [`route_flags`], those that shape the route table) declares the flags and what `--help` says of them, [`parse`] checks one value each; here they become
 //! [`Settings`], and what depends on several of them or on the process' surroundings is settled. The rest of the crate
 //! never sees a flag.
 
 pub mod flags;
 pub mod parse;
+pub mod route_flags;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use super::findings::{Finding, ObjectKey};
 use super::lookup::{Decision, host_name, normalise, wildcard_suffix};
 use super::options::PathMatching;
 use super::options::keys::ROUTE;
-use super::table::{Host, PathType, Route};
+use super::table::{Backend, Host, PathType, Route};
 
 /// A request, as far as it decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +58,9 @@ pub struct Explanation {
     pub path: Option<String>,
     /// The host's rules, in the order of precedence.
     pub rules: Vec<RuleVerdict>,
-    /// Status and place of a redirect, or who answers.
+    /// Of an answer that the data plane gives itself; none: a Service answers.
+    pub status: Option<u16>,
+    /// Who answers, or with what and why.
     pub answer: String,
     /// Addresses behind the answer.
     pub endpoints: Option<String>,
@@ -111,13 +113,14 @@ pub fn explain(compiled: &Compiled, settings: &Settings, question: &Question) ->
     };
     let rules = path.as_deref().map(|path| verdicts(host, path, taken, settings.path_matching)).unwrap_or_default();
     let state = taken.and_then(|route| state_of(compiled, route));
-    let (answer, endpoints) = answer(compiled, host, decision, question);
+    let Answer { status, text: answer, endpoints } = answer(compiled, host, decision, question);
     Explanation {
         request: question.clone(),
         host: host.name.to_string(),
         host_because: host_because(host, &question.authority),
         path: path.map(|path| String::from_utf8_lossy(&path).into_owned()),
         rules,
+        status,
         answer,
         endpoints,
         certificate: certificate(compiled, settings, &question.authority),
@@ -182,47 +185,59 @@ fn mismatch(route: &Route, path: &[u8], matching: PathMatching) -> Option<&'stat
     }
 }
 
-fn answer(compiled: &Compiled, host: &Host, decision: Decision<'_>, question: &Question) -> (String, Option<String>) {
+struct Answer {
+    status: Option<u16>,
+    text: String,
+    endpoints: Option<String>,
+}
+
+impl Answer {
+    /// Given by the data plane.
+    fn own(status: u16, text: &str) -> Self {
+        Self { status: Some(status), text: format!("{status}{text}"), endpoints: None }
+    }
+
+    fn of(text: String, backend: &Backend) -> Self {
+        Self { status: None, text, endpoints: Some(backend.endpoints.to_string()) }
+    }
+}
+
+fn answer(compiled: &Compiled, host: &Host, decision: Decision<'_>, question: &Question) -> Answer {
     let table = &compiled.table;
-    let code = table.global.http_redirect_code;
     let name = host_name(&question.authority);
-    let to_https = || {
+    let redirect = |why: &str| {
         let path = question.path.strip_suffix('/').unwrap_or(&question.path);
-        format!("{code} to https://{name}{path}")
+        Answer::own(table.global.http_redirect_code, &format!(" to https://{name}{path}: {why}"))
     };
-    let exempt = question.path.starts_with(CHALLENGE);
+    let is_plain = !question.https && !question.path.starts_with(CHALLENGE);
     match decision {
-        Decision::Malformed => ("400: the path cannot be read".to_owned(), None),
+        Decision::Malformed => Answer::own(400, ": the path cannot be read"),
         Decision::AddSlash => {
             let scheme = if question.https { "https" } else { "http" };
-            (format!("301 to {scheme}://{name}{}/: a rule has the path with a slash", question.path), None)
+            Answer::own(301, &format!(" to {scheme}://{name}{}/: a rule has the path with a slash", question.path))
         }
-        Decision::Unmatched if !question.https && host.options.redirect_unmatched && !exempt => {
-            (format!("{}: no rule takes the path, and the host redirects plain requests", to_https()), None)
+        Decision::Unmatched if is_plain && host.options.redirect_unmatched => {
+            redirect("no rule takes the path, and the host redirects plain requests")
         }
         Decision::Unmatched => match table.default_backend.and_then(|index| table.backend(index)) {
-            Some(backend) => {
-                let answer =
+            Some(backend) if !backend.endpoints.is_empty() => {
+                let text =
                     format!("the default backend, Service {}/{} port {}", backend.namespace, backend.service, backend.port);
-                (answer, Some(backend.endpoints.to_string()))
+                Answer::of(text, backend)
             }
-            None => ("404: no rule takes the path".to_owned(), None),
+            Some(_) => Answer::own(404, ": no rule takes the path, and the default backend has no endpoint"),
+            None => Answer::own(404, ": no rule takes the path"),
         },
+        Decision::Route(route) if is_plain && route.options.force_ssl_redirect => redirect("force-ssl-redirect is on"),
+        Decision::Route(route) if is_plain && route.options.ssl_redirect && host.options.tls => {
+            redirect("the host has a `tls` section, and ssl-redirect is on")
+        }
         Decision::Route(route) => {
-            let options = &route.options;
-            if !question.https && !exempt {
-                if options.force_ssl_redirect {
-                    return (format!("{}: force-ssl-redirect is on", to_https()), None);
-                }
-                if options.ssl_redirect && host.options.tls {
-                    return (format!("{}: the host has a `tls` section, and ssl-redirect is on", to_https()), None);
-                }
-            }
             let service = format!("Service {}/{} port {}", route.namespace, route.service, route.service_port);
             match route.backend.and_then(|index| table.backend(index)) {
-                None => (format!("503: {service} cannot be used, see the findings"), None),
-                Some(backend) if backend.endpoints.is_empty() => (format!("503: {service} has no ready endpoint"), None),
-                Some(backend) => (service, Some(backend.endpoints.to_string())),
+                None => Answer::own(503, &format!(": {service} cannot be used, see the findings")),
+                Some(backend) if backend.endpoints.is_empty() => Answer::own(503, &format!(": {service} has no ready endpoint")),
+                Some(backend) => Answer::of(service, backend),
             }
         }
     }
