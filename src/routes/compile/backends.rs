@@ -24,6 +24,8 @@ type Name = (ObjectKey, Box<str>);
 pub(super) struct Book {
     places: HashMap<Name, u32>,
     slots: Vec<Slot>,
+    /// Places that nothing has, the lowest last.
+    free: Vec<u32>,
     of_service: HashMap<ObjectKey, Vec<u32>>,
     /// Of the compilation that is under way.
     used: HashSet<u32>,
@@ -119,13 +121,11 @@ impl Book {
         };
         let way = Way::Fixed(backend.endpoints.clone());
         let slot = Slot { name: Some(name.clone()), way, backend: Arc::new(backend) };
-        let free = self.slots.iter().position(|slot| slot.name.is_none());
-        let place = free.unwrap_or(self.slots.len());
-        match self.slots.get_mut(place) {
+        let place = self.free.pop().unwrap_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+        match self.slots.get_mut(place as usize) {
             Some(free) => *free = slot,
             None => self.slots.push(slot),
         }
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
         self.of_service.entry(name.0.clone()).or_default().push(place);
         self.places.insert(name, place);
         place
@@ -149,6 +149,8 @@ impl Book {
         while self.slots.last().is_some_and(|slot| slot.name.is_none()) {
             self.slots.pop();
         }
+        self.free = (0..).zip(&self.slots).filter(|(_, slot)| slot.name.is_none()).map(|(place, _)| place).collect();
+        self.free.reverse();
     }
 
     /// Looks the endpoints of a Service up in all of its slices. Whether any of them changed.

@@ -61,6 +61,17 @@ fn redirects_are_explained() {
 }
 
 #[test]
+fn a_rule_that_does_not_match_says_why() {
+    let because = |url: &str| told(url).rules.iter().map(|rule| rule.because).collect::<Vec<_>>();
+    let (other, exact) = ("the path does not begin with it", "the path is not exactly this one");
+    let within = "the path begins with it, and goes on within the element";
+    assert_eq!(because("https://shop.com/cartoon"), [other, other, exact, within, other, "taken"]);
+    let slash = "matches with a slash at the end: answers 301 to there, unless a rule has the path without";
+    let root = "matches, and another comes before it";
+    assert_eq!(because("https://shop.com/static"), [slash, other, exact, other, other, root]);
+}
+
+#[test]
 fn a_host_without_rules_is_explained() {
     insta::assert_snapshot!(told("http://c.b.shop.com/"));
 }
@@ -102,8 +113,6 @@ fn urls_are_read() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     /// What is said of single rules fits what is decided: the one that is taken matches, and those before it do not, unless
     /// they are less exact.
     #[test]

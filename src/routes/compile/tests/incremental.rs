@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::super::fixtures::{World, rules, secret_for, yaml};
+use crate::routes::compile::Compiled;
 use crate::routes::findings::ObjectKey;
 use crate::routes::table::RouteTable;
 
@@ -103,4 +106,47 @@ fn a_certificate_is_parsed_once_for_each_version() {
     world.secrets = vec![Arc::new(renewed)];
     let third = world.compile_with(&mut compiler).table;
     assert_eq!(shares(&first, &third), (true, true, false));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// However a table came about, requests go where a table made from nothing sends them.
+    #[test]
+    fn a_table_made_from_others_is_as_one_made_from_nothing(
+        steps in proptest::collection::vec((0..64_u32, 0..16_u32, 0..4_usize, 1..250_u8), 1..8),
+    ) {
+        let mut compiler = World::new().compiler();
+        let mut last = None;
+        for (ingresses, services, moved, octet) in steps {
+            let mut world = World::new();
+            world.services.clear();
+            for index in (0..4).filter(|index| services & (1 << index) != 0) {
+                world = world.service(&format!("s{index}"), "ports: [{name: http, port: 80, targetPort: 8080}]");
+                world.slices.extend(slice(&format!("s{index}"), &format!("10.1.0.{}", index + 1)));
+            }
+            for index in (0..6).filter(|index| ingresses & (1 << index) != 0) {
+                let paths = [("/", "Prefix", &*format!("s{}", index % 4)), ("/x", "Exact", &*format!("s{}", (index + 1) % 4))];
+                world = world.ingress(&format!("i{index}"), &rules(&format!("h{}.com", index / 2), &paths));
+            }
+            let mut grown = world.compile_with(&mut compiler);
+            let name = format!("s{moved}");
+            let moved = slice(&name, &format!("10.2.0.{octet}"));
+            if let Some(table) = compiler.update_endpoints(&[(ObjectKey::new("default", &name), moved.clone())]) {
+                grown.table = table;
+            }
+            world.slices.retain(|slice| super::super::service_of(slice).is_none_or(|service| *service.name != *name));
+            world.slices.extend(moved);
+            let fresh = world.compile();
+            for host in ["h0.com", "h1.com", "h2.com"] {
+                for path in ["/", "/x", "/y"] {
+                    prop_assert_eq!(grown.goes(host, path), fresh.goes(host, path));
+                }
+            }
+            prop_assert_eq!(&grown.findings, &fresh.findings);
+            let live = |compiled: &Compiled| compiled.ingresses.iter().map(|state| state.is_live(&compiled.table)).collect::<Vec<_>>();
+            prop_assert_eq!(live(&grown), live(&fresh));
+            prop_assert!(last.replace(grown.table.generation) < Some(grown.table.generation));
+        }
+    }
 }
