@@ -111,7 +111,7 @@ pub struct RoutesArgs {
 pub enum RoutesCommand {
     /// Tell what is done with a request, rule by rule
     Explain {
-        /// The request, like https://shop.example.com/cart
+        /// The request: host and path; http, unless it begins with https:
         #[arg(value_name = "URL")]
         url: Question,
     },

@@ -29,6 +29,7 @@ mod outages;
 mod plan_command;
 mod reconcile;
 mod replicas;
+mod routes_command;
 mod targets;
 mod traffic;
 
@@ -50,6 +51,7 @@ fn trials() -> Vec<Trial> {
         faults::trials(),
         outages::trials(),
         replicas::trials(),
+        routes_command::trials(),
         traffic::trials(),
         manifests::trials(),
         aws_contract::trials(),
