@@ -25,6 +25,8 @@ pub mod kubernetes;
 
 pub mod nlb;
 
+pub mod routes;
+
 pub mod config;
 
 pub mod cli;

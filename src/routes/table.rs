@@ -72,8 +72,8 @@ pub struct Route {
     pub options: Arc<RouteOptions>,
 }
 
-/// `pathType` of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// `pathType` of a rule; the smaller wins where two rules with the same path match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum PathType {
     /// The whole path, byte for byte.
     Exact,
