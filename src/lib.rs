@@ -27,6 +27,8 @@ pub mod nlb;
 
 pub mod routes;
 
+pub mod proxy;
+
 pub mod config;
 
 pub mod cli;

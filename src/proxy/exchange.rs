@@ -34,7 +34,7 @@ use super::refusal::Refusal;
 use super::upstream::names;
 use super::worker::{Phase, Snapshot};
 use crate::routes::RouteTable;
-use crate::routes::lookup::Decision;
+use crate::routes::lookup::{Decision, host_name};
 use crate::routes::options::RouteOptions;
 use crate::routes::table::{BackendIndex, Endpoints, Host, Route};
 use forward::Reply;
@@ -100,8 +100,7 @@ impl<'a> Exchange<'a> {
         refused(message)?;
         self.hygiene()?;
         self.identify();
-        let authority = self.identity()?.host.clone();
-        self.host(&authority);
+        self.host();
         self.health()?;
         self.decide()?;
         self.body_limit()?;
@@ -169,9 +168,10 @@ impl<'a> Exchange<'a> {
         self.record.request_id = given.cloned().or_else(|| global.generate_request_id.then(request_id));
     }
 
-    fn host(&mut self, authority: &HeaderValue) {
+    /// By what the request itself says; what a proxy before us was asked for only appears in redirects.
+    fn host(&mut self) {
         let table: &'a RouteTable = &self.snapshot.table;
-        self.host = Some(&**table.host(authority.to_str().unwrap_or_default()));
+        self.host = Some(&**table.host(self.host_value.to_str().unwrap_or_default()));
     }
 
     /// `/healthz` of the default host, for load balancers.
@@ -212,7 +212,8 @@ impl<'a> Exchange<'a> {
         let uri = &self.parts.uri;
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let scheme = if self.client().https { "https" } else { "http" };
-        let location = format!("{scheme}://{}{}/{query}", without_port(&self.identity()?.host), uri.path());
+        let location =
+            format!("{scheme}://{}{}/{query}", host_name(self.identity()?.host.to_str().unwrap_or_default()), uri.path());
         redirect(StatusCode::MOVED_PERMANENTLY, &location)
     }
 
@@ -234,7 +235,7 @@ impl<'a> Exchange<'a> {
         let status =
             StatusCode::from_u16(self.snapshot.table.global.http_redirect_code).unwrap_or(StatusCode::PERMANENT_REDIRECT);
         let path = path.strip_suffix('/').unwrap_or(path);
-        Err(redirect(status, &format!("https://{}{path}", without_port(&identity.host)))?)
+        Err(redirect(status, &format!("https://{}{path}", host_name(identity.host.to_str().unwrap_or_default())))?)
     }
 
     /// Who can take the request.
@@ -334,15 +335,6 @@ fn refused(message: Option<Message>) -> Result<(), Refusal> {
 fn redirect(status: StatusCode, location: &str) -> Result<Answer, Answer> {
     let location = HeaderValue::from_str(location).or_else(|_| HeaderValue::from_bytes(location.as_bytes()));
     location.map(|location| Answer::Redirect(status, location)).map_err(|_| Refusal::BadRequest.into())
-}
-
-/// A host without its port.
-fn without_port(host: &HeaderValue) -> &str {
-    let host = host.to_str().unwrap_or_default();
-    match host.rsplit_once(':') {
-        Some((name, _)) if !name.starts_with('[') || name.ends_with(']') => name,
-        _ => host,
-    }
 }
 
 /// 32 hexadecimal digits.

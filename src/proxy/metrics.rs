@@ -171,6 +171,18 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.get()
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.active.get()
+    }
+
     fn series(&self) -> Vec<Arc<Series>> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -199,7 +199,7 @@ impl Handle {
         let all = futures::future::join_all(std::mem::take(&mut self.done));
         let mut all = std::pin::pin!(all);
         let in_time = tokio::time::timeout(drain.limit, all.as_mut()).await.is_ok();
-        let cut = if in_time { 0 } else { self.stats.iter().map(|stats| stats.active.get()).sum() };
+        let cut = if in_time { 0 } else { self.stats.iter().map(|stats| stats.active()).sum() };
         self.phase.send_replace(Phase::Cut);
         if !in_time {
             all.await;

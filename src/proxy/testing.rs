@@ -99,11 +99,8 @@ impl Plan {
             backend: Some(BackendIndex(0)),
             options: Arc::new(self.route.clone()),
         };
-        let named = Host {
-            name: "a.example".into(),
-            options: self.host.clone(),
-            paths: Paths::new(PathMatching::Nginx, vec![route.clone()]),
-        };
+        let named =
+            Host { name: "a.example".into(), options: self.host.clone(), paths: Paths::new(vec![route], PathMatching::Nginx) };
         let default = Host { name: "_".into(), ..named.clone() };
         RouteTable {
             generation: self.generation,

@@ -8,6 +8,8 @@ mod clients;
 
 mod forwarding;
 
+mod http2;
+
 mod protocol;
 
 mod smuggling;

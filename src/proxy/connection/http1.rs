@@ -19,6 +19,9 @@ use super::super::guard::head::Limits;
 use super::super::guard::{Guard, Patience};
 use super::super::tunnel;
 
+/// Header fields that hyper has room for without allocating, which it takes for a limit.
+const HEADERS_INLINE: usize = 100;
+
 /// An exchange in flight. Boxed, so that a connection holds no room for one while it is idle.
 type Answering = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
 
@@ -33,8 +36,7 @@ where
         let origin = origin.clone();
         Box::pin(async move { Ok(exchange::answer(origin, request).await) })
     });
-    // Clients may close their sending side and still want the answer.
-    let mut connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(guard), service);
+    let mut connection = builder(&client).serve_connection(TokioIo::new(guard), service);
     let result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
     let parts = connection.into_parts();
     let mut guard = parts.io.into_inner();
@@ -52,6 +54,17 @@ where
             let _ = guard.shutdown().await;
         }
     }
+}
+
+fn builder(client: &Client) -> http1::Builder {
+    let count = client.worker.snapshot().table.global.header_count_limit;
+    let mut builder = http1::Builder::new();
+    // Clients may close their sending side and still want the answer.
+    builder.half_close(true);
+    if count > HEADERS_INLINE {
+        builder.max_headers(count);
+    }
+    builder
 }
 
 fn guard<S>(client: &Rc<Client>, stream: S, held: Vec<u8>) -> Guard<S, Client> {

@@ -14,6 +14,7 @@ use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
 
 use super::super::refusal::Refusal;
+use super::super::timers::TICK;
 use super::super::upstream::ConnectError;
 use super::super::upstream::pool::Lease;
 use super::body::{Progress, RequestBody, Waiting};
@@ -33,11 +34,13 @@ pub(super) enum Reply {
 /// How sending a request over one connection ended without a response.
 enum Failure {
     /// It was not written: here it is.
-    Unsent(Request<RequestBody>),
+    Unsent(Box<Request<RequestBody>>),
     /// The connection broke.
     Broken,
     /// No answer in time.
     Timeout,
+    /// The client did not send its body in time.
+    Client,
 }
 
 impl Exchange<'_> {
@@ -78,11 +81,11 @@ impl Exchange<'_> {
             match self.send(&mut lease, request, &progress).await {
                 Ok(response) => return self.reply(response, lease, progress),
                 Err(Failure::Unsent(unsent)) if reused => {
-                    request = unsent;
+                    request = *unsent;
                     again = Some(address);
                 }
                 Err(Failure::Unsent(unsent)) => {
-                    request = unsent;
+                    request = *unsent;
                     worker.upstream.balance.failed(address, worker.timers.now());
                     tried.push(address);
                 }
@@ -90,6 +93,7 @@ impl Exchange<'_> {
                     self.record.failed(StatusCode::GATEWAY_TIMEOUT);
                     return Err(StatusCode::GATEWAY_TIMEOUT.into());
                 }
+                Err(Failure::Client) => return Err(Refusal::Timeout.into()),
                 Err(Failure::Broken) => {
                     self.record.failed(StatusCode::BAD_GATEWAY);
                     match copy {
@@ -164,30 +168,30 @@ impl Exchange<'_> {
         let timer = worker.timers.timer();
         let mut sending = std::pin::pin!(lease.sender().try_send_request(request));
         let (send, read) = (self.options.send_timeout, self.options.read_timeout);
+        let body = self.snapshot.table.global.client_body_timeout;
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = sending.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
+                return Poll::Ready(outcome.map_err(|mut error| failure(&mut error)));
             }
             loop {
-                let deadline = match progress.waiting() {
-                    (Waiting::Client, _) => worker.timers.now() + read.min(send),
-                    (Waiting::Endpoint, since) => since + send,
-                    (Waiting::Answer, since) => since + read,
+                let (limit, late) = match progress.waiting().0 {
+                    Waiting::Client => (body, Failure::Client),
+                    Waiting::Endpoint => (send, Failure::Timeout),
+                    Waiting::Answer => (read, Failure::Timeout),
                 };
-                timer.set(deadline);
-                match timer.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) if progress.waiting().0 == Waiting::Client => {}
-                    Poll::Ready(()) => return Poll::Ready(None),
+                // Who is waited for may change without this being polled: looked at again when the shortest time is over.
+                let now = worker.timers.now();
+                let deadline = progress.waiting().1 + TICK + limit;
+                if deadline <= now {
+                    return Poll::Ready(Err(late));
+                }
+                timer.set(deadline.min(now + TICK + send.min(read).min(body)));
+                if timer.poll(cx).is_pending() {
+                    return Poll::Pending;
                 }
             }
-        })
-        .await;
-        match outcome {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(mut error)) => Err(failure(&mut error)),
-            None => Err(Failure::Timeout),
-        }
+        });
+        outcome.await
     }
 
     /// Whose doing it is that the endpoint did not answer.
@@ -223,7 +227,7 @@ impl Exchange<'_> {
 
 fn failure(error: &mut TrySendError<Request<RequestBody>>) -> Failure {
     match error.take_message() {
-        Some(request) => Failure::Unsent(request),
+        Some(request) => Failure::Unsent(Box::new(request)),
         None => {
             tracing::debug!(error = %error.error(), "an endpoint did not answer");
             Failure::Broken

@@ -35,6 +35,9 @@ struct Exposition {
 
 type Families<'a> = HashMap<(&'a [Box<str>; 6], u16), Vec<&'a Series>>;
 
+/// One of a series' histograms.
+type Part<const N: usize> = fn(&Series) -> &Histogram<N>;
+
 type Pairs<'a> = Vec<(&'static str, &'a str)>;
 
 impl Exposition {
@@ -110,7 +113,7 @@ impl Exposition {
         families: &Families<'_>,
         (name, help, unit): (&str, &str, Option<&Unit>),
         scale: f64,
-        histogram: impl Fn(&Series) -> &Histogram<N>,
+        histogram: Part<N>,
     ) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
         for (key, series) in families {
@@ -159,7 +162,7 @@ impl Collector for Exposition {
         const MICROS: f64 = 1e-6;
         let seconds = Some(&Unit::Seconds);
         let prefix = "nginx_ingress_controller";
-        let times: [(&str, &str, fn(&Series) -> &Histogram<11>); 4] = [
+        let times: [(&str, &str, Part<11>); 4] = [
             ("request_duration", "request processing time", |s| &s.request_time),
             ("connect_duration", "time spent on establishing a connection with the upstream server", |s| &s.connect_time),
             ("header_duration", "time spent on receiving first header from the upstream server", |s| &s.header_time),
@@ -168,7 +171,7 @@ impl Collector for Exposition {
         for (name, help, histogram) in times {
             self.histograms(&mut encoder, &families, (&format!("{prefix}_{name}"), help, seconds), MICROS, histogram)?;
         }
-        let sizes: [(&str, &str, fn(&Series) -> &Histogram<7>); 3] = [
+        let sizes: [(&str, &str, Part<7>); 3] = [
             ("request_size", "request length (including request line, header, and request body)", |s| &s.request_size),
             ("response_size", "response length", |s| &s.response_size),
             ("bytes_sent", "DEPRECATED number of bytes sent to a client", |s| &s.response_size),

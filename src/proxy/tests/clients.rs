@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::server::{Drain, Drained};
+use super::super::server::{Drain, Drained, Proxy, Settings};
 use super::super::testing::*;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -192,6 +192,32 @@ async fn draining_takes_nothing_away() {
     assert_eq!((header(&head, "connection"), body.as_str()), (Some("close"), "ok"));
     assert_eq!(draining.await.unwrap(), Drained { cut: 0 });
     assert!(proxy.log.lines(3).await.len() >= 3, "the log is written to its end");
+}
+
+#[tokio::test]
+async fn several_workers_serve_and_end_together() {
+    let plan = Plan::to(&[echo().await]);
+    let table = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(plan.table()));
+    let any = Some("127.0.0.1:0".parse().unwrap());
+    let settings = Settings { workers: 3, ..Settings::new(any, any) };
+    let handle = Proxy::start(&settings, &table, None).unwrap();
+    let address = handle.http().unwrap();
+    let ask = async || {
+        let mut client = Raw::new(tokio::net::TcpStream::connect(address).await.ok()?);
+        client.send(GET).await;
+        client.message().await.0.starts_with("HTTP/1.1 200 ").then_some(client)
+    };
+    let mut open = Vec::new();
+    for _ in 0..60 {
+        open.push(ask().await.expect("each is served"));
+    }
+    let taken = handle.stats().iter().filter(|stats| stats.accepted() > 0).count();
+    assert_eq!(taken, 3, "each worker takes some");
+    let draining = tokio::spawn(handle.drain(Drain { serve: Duration::from_secs(1), limit: LIMIT }));
+    for _ in 0..20 {
+        ask().await.expect("each is served while they say farewell");
+    }
+    assert_eq!(draining.await.unwrap(), Drained { cut: 0 });
 }
 
 #[tokio::test]

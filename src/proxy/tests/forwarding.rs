@@ -59,6 +59,8 @@ async fn forwarded_headers_are_believed_from_trusted_peers_only() {
         ("host", Some("a.example")),
     ];
     check(&seen(&plan, FORGED).await, &believed);
+    let elsewhere = "GET /healthz HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-Host: b.example\r\n\r\n";
+    check(&seen(&plan, elsewhere).await, &[("x-forwarded-host", Some("b.example"))]);
     plan.global.compute_full_forwarded_for = true;
     let full = ("x-forwarded-for", Some("6.6.6.6, 192.0.2.9, 127.0.0.1"));
     check(&seen(&plan, FORGED).await, &[full, ("x-real-ip", Some("192.0.2.9"))]);
