@@ -64,26 +64,27 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         match shaken {
             Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 drop(snapshot);
-                http2::serve(counted.client(&way), stream).await;
+                Box::pin(http2::serve(counted.client(&way), stream)).await;
             }
             Some(Ok(stream)) => {
                 drop(snapshot);
-                http1::serve(counted.client(&way), stream, Vec::new()).await;
+                Box::pin(http1::serve(counted.client(&way), stream, Vec::new())).await;
             }
             Some(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
             None => {}
         }
         return;
     }
+    // The futures of the protocols are boxed: a connection needs room for the one that it speaks.
     let http2 = global.use_http2;
     let limit = global.client_header_timeout;
     // What lives for the connection must not hold on to a table.
     drop(snapshot);
     match worker.timers.within(limit, starts_with_preface(&worker, &mut stream)).await {
-        Some(Ok(true)) if http2 => http2::serve(counted.client(&way), stream).await,
+        Some(Ok(true)) if http2 => Box::pin(http2::serve(counted.client(&way), stream)).await,
         Some(Ok(_)) => {
             let (stream, held) = stream.into_parts();
-            http1::serve(counted.client(&way), stream, held).await;
+            Box::pin(http1::serve(counted.client(&way), stream, held)).await;
         }
         Some(Err(_)) | None => {}
     }
@@ -114,11 +115,12 @@ async fn proxy_header(stream: &mut Prefixed<TcpStream>) -> io::Result<Header> {
     }
 }
 
-async fn handshake(worker: &Worker, stream: Prefixed<TcpStream>, http2: bool) -> io::Result<TlsStream<Prefixed<TcpStream>>> {
+async fn handshake(worker: &Worker, stream: Prefixed<TcpStream>, http2: bool) -> io::Result<Box<TlsStream<Prefixed<TcpStream>>>> {
     // Who says nothing takes nobody's turn.
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     let _turn = worker.handshakes.acquire().await.map_err(io::Error::other)?;
-    start.into_stream(worker.tls.config(http2)).await
+    // Large, and moved about: what holds it for long should hold a pointer.
+    start.into_stream(worker.tls.config(http2)).await.map(Box::new)
 }
 
 /// Waits for enough of the first bytes to tell HTTP/2 from HTTP/1.

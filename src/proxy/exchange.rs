@@ -339,6 +339,11 @@ fn redirect(status: StatusCode, location: &str) -> Result<Answer, Answer> {
 
 /// 32 hexadecimal digits.
 fn request_id() -> HeaderValue {
-    let text = format!("{:032x}", fastrand::u128(..));
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value & 0xf)).copied().unwrap_or(b'0');
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

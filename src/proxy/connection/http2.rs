@@ -65,7 +65,8 @@ where
     let origin = Origin { client: Rc::clone(&client), inlet: None };
     let service = service_fn(move |request: Request<Incoming>| {
         let origin = origin.clone();
-        async move { Ok::<_, Infallible>(exchange::answer(origin, request).await) }
+        // Boxed: hyper moves it about before it is polled.
+        Box::pin(async move { Ok::<_, Infallible>(exchange::answer(origin, request).await) })
     });
     let (keep_alive, requests, builder) = settings(&client);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(corked), service));
