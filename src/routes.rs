@@ -4,13 +4,23 @@
 //! reads published tables only.
 //!
 //! ```text
-//! objects ─▶ compile ─▶ table (+ findings, reported on the objects)
-//!                         └─ lookup: host, path ─▶ Decision     explain: the same, rule by rule, in words
+//! objects ─▶ compile ─▶ table (+ findings, reported on the objects)        render: all of it, as text or JSON
+//!                         └─ lookup: host, path ─▶ Decision                explain: the same, rule by rule, in words
 //! ```
+
+pub mod certificates;
+
+pub mod compile;
+
+pub mod explain;
+
+pub mod findings;
 
 pub mod lookup;
 
 pub mod options;
+
+pub mod render;
 
 pub mod table;
 

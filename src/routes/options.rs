@@ -1,5 +1,7 @@
 //! What can be set, in one place: for the whole data plane ([`GlobalOptions`]), for a host ([`HostOptions`]) and for a route
-//! ([`RouteOptions`]). Names and defaults are ingress-nginx's (its ConfigMap and annotations).
+//! ([`RouteOptions`]). Names and defaults are ingress-nginx's (its ConfigMap and annotations); `options/keys.rs` reads them.
+
+pub mod keys;
 
 use std::time::Duration;
 
@@ -116,6 +118,9 @@ impl Default for GlobalOptions {
 pub struct HostOptions {
     /// Some Ingress has a `tls` section for the host: plain requests are redirected (see [`RouteOptions::ssl_redirect`]).
     pub tls: bool,
+    /// Plain requests that no path takes are redirected, too, before they are answered 404: what the first Ingress of the host
+    /// says of redirects holds for all of the host.
+    pub redirect_unmatched: bool,
 }
 
 /// Settings of a route (annotations of its Ingress over the global defaults).

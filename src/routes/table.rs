@@ -25,8 +25,16 @@ pub struct RouteTable {
     pub global: Arc<GlobalOptions>,
 }
 
-/// Index in [`RouteTable::backends`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+impl RouteTable {
+    /// The backend at an index of this table.
+    #[must_use]
+    pub fn backend(&self, index: BackendIndex) -> Option<&Arc<Backend>> {
+        self.backends.get(index.0 as usize)
+    }
+}
+
+/// Index in [`RouteTable::backends`]. A Service's port keeps its index from table to table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendIndex(pub u32);
 
 /// Hosts by name. Precedence: exact, then wildcard of one label, then `_`; there is no fall-through between hosts.
@@ -41,7 +49,7 @@ pub struct Hosts {
 }
 
 /// One host (nginx: server).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Host {
     /// `a.example.com`, `*.example.com` or `_`.
     pub name: Box<str>,
@@ -62,11 +70,11 @@ pub struct Route {
     pub path: Box<str>,
     /// Its type.
     pub path_type: PathType,
-    /// Name of the Service; empty for a rule that leads to the default backend.
+    /// Name of the Service.
     pub service: Box<str>,
     /// Port of the Service as the rule spells it: a number or a name.
     pub service_port: Box<str>,
-    /// None when the Service or its port does not exist: 503.
+    /// None when the Service or its port does not exist, or the Ingress asks for protection that is not supported: 503.
     pub backend: Option<BackendIndex>,
     /// Settings.
     pub options: Arc<RouteOptions>,
@@ -117,6 +125,19 @@ pub struct Certificates {
     pub by_name: HashMap<Box<str>, Arc<rustls::sign::CertifiedKey>>,
     /// For no or an unknown name (`--default-ssl-certificate`, or a self-signed one).
     pub default: Arc<rustls::sign::CertifiedKey>,
+}
+
+impl std::fmt::Display for Endpoints {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Addresses(addresses) if addresses.is_empty() => f.write_str("no endpoint"),
+            Self::Addresses(addresses) => {
+                let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                f.write_str(&all.join(", "))
+            }
+            Self::Name { host, port } => write!(f, "{host}:{port}, by DNS"),
+        }
+    }
 }
 
 impl Certificates {
