@@ -18,6 +18,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::client::Client;
+use super::guard::FIRST_WORDS;
 use super::proxy_protocol::{self, Header};
 use super::worker::{Busy, Phase, Worker};
 use crate::routes::options::GlobalOptions;
@@ -38,8 +39,7 @@ struct Way {
 }
 
 /// Serves a connection that was just accepted on `port`.
-pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, https: bool) {
-    let _busy = Busy::new(&worker);
+pub(super) async fn serve(worker: Rc<Worker>, _busy: Busy, stream: TcpStream, peer: SocketAddr, port: u16, https: bool) {
     let mut counted = Counted::new(&worker);
     // A peer without the option still works, only slower.
     let _ = stream.set_nodelay(true);
@@ -126,6 +126,7 @@ async fn handshake(worker: &Worker, stream: Prefixed<TcpStream>, http2: bool) ->
 /// Waits for enough of the first bytes to tell HTTP/2 from HTTP/1.
 async fn starts_with_preface(worker: &Worker, stream: &mut Prefixed<TcpStream>) -> io::Result<bool> {
     let timer = worker.timers.timer();
+    let accepted = worker.timers.now();
     loop {
         let read = stream.prefix();
         let alike = read.iter().zip(PREFACE).take_while(|(have, want)| have == want).count();
@@ -140,12 +141,11 @@ async fn starts_with_preface(worker: &Worker, stream: &mut Prefixed<TcpStream>) 
             if let Poll::Ready(read) = more.as_mut().poll(cx) {
                 return Poll::Ready(read);
             }
-            // Without a deadline: to be woken when the phase changes.
-            let _ = timer.poll(cx);
-            if worker.phase() >= Phase::Closing && alike == 0 {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            // Looked at again when the phase changes.
+            if worker.phase() >= Phase::Closing {
+                timer.set(accepted + FIRST_WORDS);
             }
-            Poll::Pending
+            timer.poll(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
         })
         .await?;
     }

@@ -39,6 +39,9 @@ const MORE: usize = 4096;
 /// Longest wait for a client that does not take what it is sent (nginx: `send_timeout`).
 pub(super) const SEND_LIMIT: Duration = Duration::from_secs(60);
 
+/// Who has connected as we were about to close, and has said nothing yet, is waited for so long: a request is on its way.
+pub(super) const FIRST_WORDS: Duration = Duration::from_secs(1);
+
 /// After a refusal or an unread body, what a client still sends is read and dropped for so long: a reset would take the
 /// answer away from it (nginx: `lingering_timeout`).
 const LINGER: Duration = Duration::from_secs(5);
@@ -260,12 +263,14 @@ impl<S, C: Surroundings> Guard<S, C> {
 
     /// Nothing to read now: ready if that is the end.
     fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let between = self.scanner.place() == Place::Head && self.head_since.is_none();
-        if between && self.surroundings.open() == 0 && self.surroundings.phase() >= Phase::Closing {
+        let between = self.scanner.place() == Place::Head && self.head_since.is_none() && self.surroundings.open() == 0;
+        let closing = between && self.surroundings.phase() >= Phase::Closing;
+        if closing && self.served {
             self.end = End::Ended;
             return Poll::Ready(());
         }
-        match self.deadline() {
+        let deadline = if closing { Some(self.surroundings.idle_since() + FIRST_WORDS) } else { self.deadline() };
+        match deadline {
             Some(deadline) => self.timer.set(deadline),
             None => self.timer.clear(),
         }

@@ -50,13 +50,13 @@ fn socket(address: SocketAddr) -> io::Result<TcpListener> {
 /// reset it. All sockets are closed together, since the kernel gives new connections to those that are left.
 pub(super) async fn accept(
     worker: Rc<Worker>,
+    _busy: Busy,
     listener: TcpListener,
     port: u16,
     https: bool,
     mut phase: watch::Receiver<Phase>,
     closing: Arc<Barrier>,
 ) {
-    let _busy = Busy::new(&worker);
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -65,7 +65,8 @@ pub(super) async fn accept(
         }
     };
     let serve = |(stream, peer): (TcpStream, SocketAddr)| {
-        tokio::task::spawn_local(connection::serve(Rc::clone(&worker), stream, peer, port, https));
+        let busy = Busy::new(&worker);
+        tokio::task::spawn_local(connection::serve(Rc::clone(&worker), busy, stream, peer, port, https));
     };
     loop {
         tokio::select! {
@@ -81,19 +82,71 @@ pub(super) async fn accept(
             },
         }
     }
-    drain(&listener, serve).await;
-    closing.wait().await;
-    drain(&listener, serve).await;
+    match listener.into_std() {
+        Ok(listener) => {
+            drain(&listener, serve);
+            closing.wait().await;
+            drain(&listener, serve);
+        }
+        Err(error) => {
+            tracing::warn!(%error, port, "a socket is closed without a look at its queue");
+            closing.wait().await;
+        }
+    }
 }
 
-/// Serves what is queued.
-async fn drain(listener: &tokio::net::TcpListener, serve: impl Fn((TcpStream, SocketAddr))) {
-    while let Some(Ok(accepted)) = futures::FutureExt::now_or_never(listener.accept()) {
-        serve(accepted);
+/// Serves what is queued. Asks the kernel itself: the runtime knows of a connection only after its next turn.
+fn drain(listener: &TcpListener, serve: impl Fn((TcpStream, SocketAddr))) {
+    while let Ok((stream, peer)) = listener.accept() {
+        match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            Ok(stream) => serve((stream, peer)),
+            Err(error) => tracing::warn!(%error, %peer, "a connection cannot be served"),
+        }
     }
 }
 
 /// The connection failed before it was accepted: nothing is wrong here.
 fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use arc_swap::ArcSwap;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::super::testing::Plan;
+    use super::super::tls::Tls;
+    use super::super::worker::{self, Parts};
+    use super::*;
+
+    #[test]
+    fn what_is_queued_when_the_end_begins_is_served() {
+        let (listeners, address) = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        // The kernel has taken the connection and the request; nobody has accepted it yet.
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        let table = Arc::new(ArcSwap::from_pointee(Plan::to(&[]).table()));
+        let (phase, watched) = watch::channel(Phase::Serving);
+        phase.send_replace(Phase::Closing);
+        let parts = Parts {
+            tls: Arc::new(Tls::new(Arc::clone(&table)).unwrap()),
+            table,
+            workers: 1,
+            stats: Arc::default(),
+            log: None,
+            allow_local_names: false,
+            listeners: listeners.into_iter().map(|listener| (listener, address, false)).collect(),
+            phase: watched,
+            closing: Arc::new(Barrier::new(1)),
+        };
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(worker::run(parts));
+        drop(runtime);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer:?}");
+    }
 }

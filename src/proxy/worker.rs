@@ -212,7 +212,9 @@ pub(super) async fn run(mut parts: Parts) {
     let worker = Worker::new(&parts);
     for (listener, address, https) in parts.listeners.drain(..) {
         let (phase, closing) = (parts.phase.clone(), Arc::clone(&parts.closing));
-        let listening = listen::accept(Rc::clone(&worker), listener, address.port(), https, phase, closing);
+        // Busy from now on: the end may come before the task has had its first turn.
+        let busy = Busy::new(&worker);
+        let listening = listen::accept(Rc::clone(&worker), busy, listener, address.port(), https, phase, closing);
         tokio::task::spawn_local(listening);
     }
     let mut generation = worker.snapshot().table.generation;
