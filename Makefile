@@ -39,6 +39,14 @@ it: ## Integration tests on the real API server and the emulator (FILTER=name ru
 bench-nlb: ## AWS calls and times of the NLB controller, against the acceptance table
 	@tools/bench-nlb.sh
 
+.PHONY: bench-proxy
+bench-proxy: ## CPU, memory and system calls of the data plane, beside nginx and haproxy
+	@tools/bench-proxy.sh
+
+.PHONY: bench-routes
+bench-routes: ## What a lookup in the route table costs, and a change of it
+	@cargo bench --bench routes
+
 .PHONY: docs
 docs: ## The book and the API docs
 	@tools/docs.sh

@@ -1,4 +1,4 @@
-//! The process' own HTTP server: `/livez`, `/readyz`, `/metrics`, `/debug/config`.
+//! The process' own HTTP server: `/livez`, `/readyz`, `/healthz`, `/metrics`, `/debug/config`.
 //!
 //! Answers from memory and never waits for the API server or AWS. Imports `clock`; [`crate::telemetry`] makes the registry.
 
@@ -52,6 +52,8 @@ struct Parts {
     heartbeats: Vec<Heartbeat>,
     /// What has to be ready, and whether it is.
     conditions: BTreeMap<String, bool>,
+    /// The process was told to end.
+    ending: bool,
 }
 
 /// Something that `/readyz` waits for: not ready until [`Readiness::set`] says so.
@@ -98,6 +100,21 @@ impl Health {
     #[must_use]
     pub fn unready(&self) -> Vec<String> {
         self.parts().conditions.iter().filter(|(_, ready)| !**ready).map(|(name, _)| format!("{name}: not ready")).collect()
+    }
+
+    /// Says that the process was told to end. It is as ready as before: who still sends traffic is still served.
+    pub fn ends(&self) {
+        self.parts().ending = true;
+    }
+
+    /// What is not well for a load balancer that should send traffic elsewhere in time: dead, not ready, or about to end.
+    #[must_use]
+    pub fn unhealthy(&self) -> Vec<String> {
+        let mut problems = [self.dead(), self.unready()].concat();
+        if self.parts().ending {
+            problems.push("the process is ending".to_owned());
+        }
+        problems
     }
 
     /// A panic cannot leave the parts half-changed: a poisoned lock is as good as another.
@@ -173,9 +190,10 @@ impl Admin {
         match request.uri().path() {
             "/livez" => verdict(&self.health.dead()),
             "/readyz" => verdict(&self.health.unready()),
+            "/healthz" => verdict(&self.health.unhealthy()),
             "/metrics" => self.metrics(),
             "/debug/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
-            _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz, /metrics or /debug/config\n".to_owned()),
+            _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz, /healthz, /metrics or /debug/config\n".to_owned()),
         }
     }
 
@@ -273,6 +291,19 @@ mod tests {
         let (code, response) = ask(server.address, "GET /livez").await;
         assert_eq!(code, 503);
         assert!(response.ends_with("\r\n\r\nqueue: no sign of life for 0 s (limit 0 s)\n"), "{response}");
+    }
+
+    #[tokio::test]
+    async fn healthy_until_it_is_told_to_end_and_ready_even_then() {
+        let server = server().await;
+        let table = server.health.readiness("table");
+        assert_eq!(ask(server.address, "GET /healthz").await.0, 503);
+        table.set(true);
+        assert_eq!(ask(server.address, "GET /healthz").await.0, 200);
+        server.health.ends();
+        let (code, response) = ask(server.address, "GET /healthz").await;
+        assert!(code == 503 && response.ends_with("the process is ending\n"), "{response}");
+        assert_eq!(ask(server.address, "GET /readyz").await.0, 200);
     }
 
     #[tokio::test]

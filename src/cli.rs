@@ -1,7 +1,10 @@
 //! The command line. Each subcommand has its arguments here and a file of its own in `cli/` that carries it out.
 
 mod controller;
+mod ingress;
+mod manifests;
 mod plan;
+mod routes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,8 +17,15 @@ use crate::admin::AdminError;
 use crate::aws::types::VpcId;
 use crate::aws::{Aws, AwsError};
 use crate::config::flags::{ControllerFlags, SharedFlags};
+use crate::config::ingress::IngressSettings;
+use crate::config::ingress_flags::IngressFlags;
+use crate::config::route_flags::RouteFlags;
+use crate::config::upstream::{self, Ignored};
 use crate::config::{ConfigError, ControllerSettings, Environment, Settings};
+use crate::ingress::certificate::CertificateError;
 use crate::kubernetes::client::ConnectError;
+use crate::proxy::ProxyError;
+use crate::routes::explain::Question;
 use crate::telemetry::{self, TelemetryError};
 
 /// `landfall`.
@@ -23,7 +33,7 @@ use crate::telemetry::{self, TelemetryError};
 #[command(
     name = "landfall",
     version,
-    about = "The way into a Kubernetes cluster on AWS: Services of type LoadBalancer get Network Load Balancers",
+    about = "The way into a Kubernetes cluster on AWS: Network Load Balancers for Services, and a data plane for Ingresses",
     after_help = "Every flag can be given in the environment: --cluster-name as LANDFALL_CLUSTER_NAME. Flags win.",
     disable_help_subcommand = true,
     propagate_version = true
@@ -39,8 +49,12 @@ pub struct Cli {
 pub enum Command {
     /// Look after the Services of a cluster until told to stop
     Controller(ControllerArgs),
+    /// Serve the Ingresses of a cluster until told to stop; takes ingress-nginx's command line
+    Ingress(IngressArgs),
     /// Show what the controller would do, and do nothing
     Plan(PlanArgs),
+    /// Show where the data plane sends requests, and what is wrong with Ingresses
+    Routes(RoutesArgs),
     /// Print the version
     Version,
 }
@@ -51,6 +65,14 @@ pub struct ControllerArgs {
     /// Its flags.
     #[command(flatten)]
     pub flags: ControllerFlags,
+}
+
+/// Arguments of `landfall ingress`.
+#[derive(Clone, Debug, Args)]
+pub struct IngressArgs {
+    /// Its flags.
+    #[command(flatten)]
+    pub flags: IngressFlags,
 }
 
 /// Arguments of `landfall plan`. Exit code 0: nothing to do; 2: something to do; 1: it could not be found out.
@@ -74,6 +96,43 @@ pub struct PlanArgs {
     pub flags: SharedFlags,
 }
 
+/// Arguments of `landfall routes`. Exit code 0: all is well; 2: something is wrong with an Ingress (of `explain`: the request is
+/// answered with an error); 1: it could not be found out.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 nothing is wrong, 2 an Ingress or option is not served as it was asked for (explain: the request is \
+                  answered with an error), 1 it could not be found out.",
+    disable_help_subcommand = true
+)]
+pub struct RoutesArgs {
+    /// One request instead of the whole table.
+    #[command(subcommand)]
+    pub command: Option<RoutesCommand>,
+
+    /// Take all objects from this manifest instead of from the cluster; repeatable; - reads standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", global = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Form of the answer
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t, global = true)]
+    pub output: OutputFormat,
+
+    /// What shapes the table.
+    #[command(flatten)]
+    pub flags: RouteFlags,
+}
+
+/// What `landfall routes` does besides printing the table.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RoutesCommand {
+    /// Tell what is done with a request, rule by rule
+    Explain {
+        /// The request: host and path; http, unless it begins with https:
+        #[arg(value_name = "URL")]
+        url: Question,
+    },
+}
+
 /// A Service to plan for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -83,7 +142,7 @@ pub struct Target {
     pub name: String,
 }
 
-/// Form of what `landfall plan` prints.
+/// Form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// For people.
@@ -95,10 +154,18 @@ pub enum OutputFormat {
 
 impl Cli {
     /// Reads the process' arguments and environment. Prints help, version or an error, and ends the process, if asked or needed.
+    /// Also returns ingress-nginx's flags that were given and change nothing.
     #[must_use]
-    pub fn from_process() -> Self {
-        let matches = Self::described().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    pub fn from_process() -> (Self, Vec<Ignored>) {
+        let command = Self::described();
+        let given: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let known = |name: &str| {
+            let ingress = command.find_subcommand("ingress");
+            name == "help" || ingress.is_some_and(|ingress| ingress.get_arguments().any(|flag| flag.get_long() == Some(name)))
+        };
+        let (arguments, ignored) = upstream::translate(&given, known);
+        let matches = command.get_matches_from(arguments);
+        (Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()), ignored)
     }
 
     /// The command line as it is shown: the names of environment variables, not their values.
@@ -132,13 +199,19 @@ pub enum Failure {
     /// `--admin-address`.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The data plane.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The certificate for unknown server names.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Signals or threads cannot be had.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
     /// `landfall plan svc/…`.
     #[error("there is no Service {0}; `kubectl get services -A` lists them")]
     NoSuchService(String),
-    /// `landfall plan -f`.
+    /// `-f`.
     #[error("--file {0}: {1}")]
     Manifest(String, String),
     /// Another replica leads now.
@@ -148,14 +221,16 @@ pub enum Failure {
 
 /// Carries a command out. `main` is nothing but this.
 #[must_use]
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run((cli, ignored): (Cli, Vec<Ignored>)) -> ExitCode {
     let result = match cli.command {
         Command::Version => {
             println!("landfall {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         Command::Controller(arguments) => controller(arguments),
+        Command::Ingress(arguments) => ingress(arguments, &ignored),
         Command::Plan(arguments) => plan(arguments),
+        Command::Routes(arguments) => block_on(routes::run(arguments)),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("landfall: {failure}");
@@ -167,6 +242,15 @@ fn controller(arguments: ControllerArgs) -> Result<ExitCode, Failure> {
     let settings = ControllerSettings::resolve(arguments.flags, &Environment::of_this_process())?;
     telemetry::init(settings.shared.log_format, &settings.shared.log_level)?;
     block_on(controller::run(settings))
+}
+
+fn ingress(arguments: IngressArgs, ignored: &[Ignored]) -> Result<ExitCode, Failure> {
+    let settings = IngressSettings::resolve(arguments.flags, &Environment::of_this_process())?;
+    telemetry::init(settings.log_format, &settings.log_level)?;
+    for Ignored { flag, reason } in ignored {
+        tracing::warn!(flag, reason, "flag ignored");
+    }
+    block_on(ingress::run(settings))
 }
 
 fn plan(arguments: PlanArgs) -> Result<ExitCode, Failure> {
@@ -230,7 +314,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_its_variable_heading_and_help() {
-        for name in ["controller", "plan"] {
+        for name in ["controller", "ingress", "plan", "routes"] {
             let command = Cli::described();
             for flag in command.find_subcommand(name).unwrap().get_arguments() {
                 let Some(long) = flag.get_long().filter(|long| !["file", "output", "help", "version"].contains(long)) else {
@@ -245,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_reference_shows_the_help_as_it_is() {
-        for name in ["controller", "plan"] {
+        for name in ["controller", "ingress", "plan", "routes"] {
             let mut command = Cli::described().term_width(110);
             command.build();
             let help = command.find_subcommand(name).unwrap().clone().render_help().to_string();
@@ -254,6 +338,29 @@ mod tests {
             let page = include_str!("../docs/reference/flags.md");
             assert!(page.contains(&block), "docs/reference/flags.md should contain:\n{block}");
         }
+    }
+
+    #[test]
+    fn routes_take_their_flags_before_and_after_the_request() {
+        let parse = |arguments: &[&str]| {
+            let all = ["landfall", "routes"].into_iter().chain(arguments.iter().copied());
+            Cli::try_parse_from(all).map(|cli| match cli.command {
+                Command::Routes(routes) => routes,
+                other => panic!("{other:?}"),
+            })
+        };
+        let files = [PathBuf::from("a"), PathBuf::from("-")];
+        assert_eq!(parse(&["-f", "a", "-f", "-"]).unwrap().files, files);
+        for arguments in [
+            ["-f", "a", "-f", "-", "--ingress-class=x", "explain", "a.com/b"],
+            ["explain", "a.com/b", "-f", "a", "-f", "-", "--ingress-class=x"],
+        ] {
+            let routes = parse(&arguments).unwrap();
+            let Some(RoutesCommand::Explain { url }) = routes.command else { panic!("{arguments:?}") };
+            assert_eq!((&*url.authority, &*url.path), ("a.com", "/b"));
+            assert_eq!((routes.files.as_slice(), &*routes.flags.ingress_class), (&files[..], "x"));
+        }
+        assert!(parse(&["--default-ssl-certificate", "x"]).unwrap_err().to_string().contains("give NAMESPACE/NAME"));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! What the operator said: flags and environment, validated once, as plain values. The only reader of the environment.
 //!
-//! [`flags`] declares the flags and what `--help` says of them, [`parse`] checks one value each; here they become
+//! [`flags`] (and [`route_flags`], those that shape the route table) declares the flags and what `--help` says of them, [`parse`] checks one value each; here they become
 //! [`Settings`], and what depends on several of them or on the process' surroundings is settled. The rest of the crate
 //! never sees a flag.
 
 pub mod flags;
+pub mod ingress;
+pub mod ingress_flags;
 pub mod parse;
+pub mod route_flags;
+pub mod upstream;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -111,6 +115,20 @@ impl Environment<'_> {
         (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
+    /// Name of this process among its replicas: as given, the pod's, or one made from the host's.
+    fn identity(&self, given: Option<String>) -> String {
+        given.or_else(|| self.variable("POD_NAME")).unwrap_or_else(|| {
+            let host = self.variable("HOSTNAME").or_else(|| self.file(HOST_NAME_FILE));
+            format!("{}-{:08x}", host.as_deref().unwrap_or("landfall"), self.unique)
+        })
+    }
+
+    /// The pod's namespace, or that of leases outside a cluster.
+    fn pod_namespace(&self) -> String {
+        let told = self.variable("POD_NAMESPACE").or_else(|| self.file(POD_NAMESPACE_FILE));
+        told.unwrap_or_else(|| FALLBACK_NAMESPACE.to_owned())
+    }
+
     /// The trimmed content of a file that is there and not blank.
     fn file(&self, path: &str) -> Option<String> {
         (self.file)(Path::new(path)).map(|content| content.trim().to_owned()).filter(|content| !content.is_empty())
@@ -180,10 +198,7 @@ impl ControllerSettings {
     /// What [`Settings::resolve`] says, or lease timings that do not fit together.
     pub fn resolve(flags: ControllerFlags, environment: &Environment<'_>) -> Result<Self, ConfigError> {
         let shared = Settings::resolve(flags.shared, environment)?;
-        let identity = flags.identity.or_else(|| environment.variable("POD_NAME")).unwrap_or_else(|| {
-            let host = environment.variable("HOSTNAME").or_else(|| environment.file(HOST_NAME_FILE));
-            format!("{}-{:08x}", host.as_deref().unwrap_or("landfall"), environment.unique)
-        });
+        let identity = environment.identity(flags.identity);
         let timings = Timings {
             lease_duration: flags.leader_election_lease_duration,
             renew_deadline: flags.leader_election_renew_deadline,
@@ -191,10 +206,7 @@ impl ControllerSettings {
         };
         check_timings(&timings)?;
         let election = flags.leader_elect.then(|| LeaseSettings {
-            namespace: flags
-                .leader_election_namespace
-                .or_else(|| environment.file(POD_NAMESPACE_FILE))
-                .unwrap_or_else(|| FALLBACK_NAMESPACE.to_owned()),
+            namespace: flags.leader_election_namespace.unwrap_or_else(|| environment.pod_namespace()),
             name: flags.leader_election_id,
             identity: identity.clone(),
             timings,

@@ -24,7 +24,7 @@ use crate::error::{Class, Classified};
 pub const MANAGER: &str = "landfall";
 
 /// Longest that one write may take, all retries of the client included: kube's own retry goes on for up to 15 attempts.
-const CALL_LIMIT: Duration = Duration::from_secs(15);
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 /// What a write to the API server did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Runs one call with a time limit and says in the error what was tried.
-async fn call<T>(
+pub(crate) async fn call<T>(
     action: impl fmt::Display,
     limit: Duration,
     request: impl Future<Output = Result<T, kube::Error>>,

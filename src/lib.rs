@@ -9,6 +9,13 @@
 //!                        (AWS reads, one inventory)
 //! ```
 //!
+//! Behind one of these load balancers the data plane serves Ingresses:
+//!
+//! ```text
+//! watch ─▶ feed ─objects─▶ compile ─▶ RouteTable ═(published whole)═▶ proxy ─▶ endpoints
+//! (ingress)                (routes, pure)   └─findings─▶ events, status
+//! ```
+//!
 //! Modules in dependency order: each uses only those above it in this list (`tests/it/architecture.rs` checks that).
 
 pub mod error;
@@ -24,6 +31,12 @@ pub mod aws;
 pub mod kubernetes;
 
 pub mod nlb;
+
+pub mod routes;
+
+pub mod proxy;
+
+pub mod ingress;
 
 pub mod config;
 

@@ -21,6 +21,9 @@ need() {
         iptables) echo "  iptables: Debian/Ubuntu: apt-get install iptables (kube-proxy writes its rules with it)" ;;
         conntrack) echo "  conntrack: Debian/Ubuntu: apt-get install conntrack" ;;
         unshare | nsenter) echo "  $tool: Debian/Ubuntu: apt-get install util-linux" ;;
+        h2load) echo "  h2load: Debian/Ubuntu: apt-get install nghttp2-client" ;;
+        taskset | chrt) echo "  $tool: Debian/Ubuntu: apt-get install util-linux" ;;
+        nginx) echo "  nginx: Debian/Ubuntu: apt-get install nginx-light" ;;
         *) echo "  $tool: Debian/Ubuntu: apt-get install $tool" ;;
       esac
     done

@@ -144,6 +144,12 @@ impl AwsError {
         Self::new("connect", "InvalidSetting", Class::Input, message)
     }
 
+    /// A create that was answered with what somebody else has under that name.
+    pub(crate) fn name_taken(load_balancer: &str) -> Self {
+        let message = format!("AWS answered with the load balancer {load_balancer} of somebody else");
+        Self::new(Operation::CreateLoadBalancer.iam_action(), "DuplicateLoadBalancerName", Class::Stale, message)
+    }
+
     /// Whether AWS says that what the call was about does not exist (any more, or visibly yet).
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -159,11 +165,17 @@ impl AwsError {
         }
     }
 
+    /// The action that AWS denied: what it asks elsewhere with the caller's rights may be another than was called.
+    fn denied(&self) -> &str {
+        let named = self.message.split_once("is not authorized to perform:").and_then(|(_, rest)| rest.split_whitespace().next());
+        named.map(|action| action.trim_end_matches(['.', ','])).filter(|action| action.contains(':')).unwrap_or(self.operation)
+    }
+
     /// What somebody must do, beyond AWS's own words.
     fn fix(&self) -> Option<String> {
         match self.code.as_str() {
             "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "UnauthorizedException" | "UnauthorizedOperation" => {
-                Some(format!("allow {} in the controller's IAM policy (deploy/iam-policy.json)", self.operation))
+                Some(format!("allow {} in the controller's IAM policy (deploy/iam-policy.json)", self.denied()))
             }
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
                 Some("renew the controller's credentials".to_owned())
@@ -252,6 +264,17 @@ mod tests {
              ec2:CreateSecurityGroup in the controller's IAM policy (deploy/iam-policy.json)"
         );
         assert_eq!(first.request_id.as_deref(), Some("8a3f"));
+    }
+
+    #[test]
+    fn a_denial_of_what_aws_asks_on_the_way_names_that_action() {
+        let words =
+            "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: ec2:GetSecurityGroupsForVpc on resource: *";
+        for message in [words.to_owned(), words.replace(" on resource: *", ".")] {
+            let error = AwsError::new(Operation::SetSecurityGroups.iam_action(), "AccessDenied", Class::Permission, message);
+            assert_eq!(error.denied(), "ec2:GetSecurityGroupsForVpc");
+            assert!(error.to_string().contains("; allow ec2:GetSecurityGroupsForVpc in"), "{error}");
+        }
     }
 
     #[test]

@@ -228,6 +228,8 @@ pub struct TargetGroup {
     pub ip_address_type: IpAddressType,
     /// Its health check.
     pub health_check: HealthCheck,
+    /// Its VPC; `None` only for targets that are in none.
+    pub vpc: Option<VpcId>,
     /// The load balancer whose listeners forward to it (at most one).
     pub load_balancers: BTreeSet<LoadBalancerArn>,
 }

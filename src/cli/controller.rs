@@ -18,7 +18,7 @@ use crate::config::ControllerSettings;
 use crate::kubernetes::elect::{self, Leadership};
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::queue::Queue;
-use crate::kubernetes::watch::{self, Watch};
+use crate::kubernetes::watch::{self, Selector, Watch};
 use crate::kubernetes::{client, watch::watch};
 use crate::nlb::gather::{Cluster, Gatherer, Slices};
 use crate::nlb::metrics::Metrics;
@@ -61,10 +61,10 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let [service_beat, slice_beat, node_beat] = beats.clone();
     let work = &clients.work;
     let services: Watch<Service> =
-        watch(super::namespaced(work, shared.watch_namespace.as_deref()), None, watch::trim_metadata, service_beat);
+        watch(super::namespaced(work, shared.watch_namespace.as_deref()), Selector::all(), watch::trim_metadata, service_beat);
     let endpoint_slices: Watch<EndpointSlice> =
-        watch(super::namespaced(work, shared.watch_namespace.as_deref()), None, watch::trim_metadata, slice_beat);
-    let nodes: Watch<Node> = watch(Api::all(work.clone()), None, watch::trim_node, node_beat);
+        watch(super::namespaced(work, shared.watch_namespace.as_deref()), Selector::all(), watch::trim_metadata, slice_beat);
+    let nodes: Watch<Node> = watch(Api::all(work.clone()), Selector::all(), watch::trim_node, node_beat);
     let cluster = Cluster {
         services: services.store.clone(),
         endpoint_slices: Slices::new(endpoint_slices.store.clone()),
@@ -97,9 +97,13 @@ pub(super) async fn run(settings: ControllerSettings) -> Result<ExitCode, Failur
     let handle = queue.handle();
     telemetry::sample_queue(&mut registry, move || handle.depth());
     let orphaned = metrics.clone();
-    telemetry::sample(&mut registry, "orphans", "Services that do not exist but own something in AWS", None, move || {
-        vec![(Vec::new(), f64::from(u32::try_from(orphaned.orphans()).unwrap_or(u32::MAX)))]
-    });
+    telemetry::sample(
+        &mut registry,
+        "orphans",
+        "Services that own something in AWS but do not exist or are not claimed any more",
+        None,
+        move || vec![(Vec::new(), f64::from(u32::try_from(orphaned.orphans()).unwrap_or(u32::MAX)))],
+    );
 
     let ready = health.readiness("stores");
     let tracker = TaskTracker::new();

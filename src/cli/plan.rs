@@ -2,7 +2,6 @@
 //! Reads only.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ListParams};
 
-use super::{Failure, OutputFormat, Target};
+use super::{Failure, OutputFormat, Target, manifests};
 use crate::aws::{Aws, AwsSettings, Meter};
 use crate::config::Settings;
 use crate::kubernetes::watch::listed;
@@ -157,16 +156,8 @@ fn print(output: OutputFormat, plans: &[Plan], problems: &[(ServiceKey, Vec<Prob
 
 /// The first Service of a manifest, as the API server would know it: with the UID and node ports of the one that it would replace.
 fn from_manifest(path: &Path, existing: &[Service], node_ports: PortRange) -> Result<Service, Failure> {
-    let unreadable = |error: &dyn std::fmt::Display| Failure::Manifest(path.display().to_string(), error.to_string());
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-        text
-    } else {
-        std::fs::read_to_string(path).map_err(|error| unreadable(&error))?
-    };
-    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).map_err(|error| unreadable(&error))?;
-    let found = documents.into_iter().find(|document| document.get("kind").and_then(|kind| kind.as_str()) == Some("Service"));
+    let unreadable = |error: &dyn std::fmt::Display| manifests::failure(path, error);
+    let found = manifests::objects(path)?.into_iter().find(|object| manifests::kind(object) == "Service");
     let found = found.ok_or_else(|| unreadable(&"it holds no object of kind Service"))?;
     let mut service: Service = serde_json::from_value(found).map_err(|error| unreadable(&error))?;
     service.metadata.namespace.get_or_insert_with(|| "default".to_owned());
@@ -218,7 +209,8 @@ fn allocate_node_ports(service: &mut Service, range: PortRange) {
     }
 }
 
-async fn list<K>(api: &Api<K>) -> Result<Vec<K>, Failure>
+/// All objects of a kind.
+pub(super) async fn list<K>(api: &Api<K>) -> Result<Vec<K>, Failure>
 where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use crate::aws::types::{Scheme, Tags, TargetType, VpcId};
 use crate::nlb::model::PortRange;
+use crate::routes::findings::ObjectKey;
 
 /// AWS allows 50 tags on a load balancer; Landfall's own and a Service's must fit beside the default ones.
 const TAG_LIMIT: usize = 30;
@@ -102,6 +103,36 @@ pub fn namespace(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("not the name of a namespace; give at most 63 lower-case letters, digits and '-'".to_owned())
+}
+
+/// Name of a namespace, or nothing for all of them.
+pub fn namespace_or_all(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { namespace(text) }
+}
+
+/// `NAMESPACE/NAME`.
+pub fn object(text: &str) -> Result<ObjectKey, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if is_dns_label(namespace) && is_dns_subdomain(name) => Ok(ObjectKey::new(namespace, name)),
+        _ => Err("not an object; give NAMESPACE/NAME, like ingress-nginx/ingress-nginx-controller".to_owned()),
+    }
+}
+
+/// An address or host name that a status may show.
+pub fn status_address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.parse::<std::net::IpAddr>().is_ok() || is_dns_subdomain(&text.to_ascii_lowercase()) {
+        return Ok(text.to_owned());
+    }
+    Err("neither an IP address nor a host name; give one like 203.0.113.7 or lb.example.com".to_owned())
+}
+
+/// A number of threads.
+pub fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err("not a number of threads; give 1 to 1024, or leave it out".to_owned()),
+    }
 }
 
 /// Name of an object, like a Lease.
@@ -284,6 +315,15 @@ mod tests {
         check(namespace, &["kube-system", "a"], &["", "a.b", "A", "-a", "a-"]);
         check(object_name, &["landfall-controller", "a.b"], &["", "A", "a..b", "a/b"]);
         check(identity, &["pod-1", "host_ü/1"], &["", "a b", "a\n"]);
+    }
+
+    #[test]
+    fn objects_and_addresses() {
+        assert_eq!(object("a/b.c").map(|object| object.to_string()).as_deref(), Ok("a/b.c"));
+        check(object, &["ingress-nginx/x"], &["", "a", "/a", "a/", "a/b/c", "A/b"]);
+        check(namespace_or_all, &["", "a"], &["a.b"]);
+        check(status_address, &["203.0.113.7", "::1", "lb.example.com", " LB.example.com"], &["", "a b", "http://x"]);
+        check(workers, &["1", "64"], &["", "0", "1025", "many"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::clock::{self, Heartbeat, Instant};
+use crate::clock::Heartbeat;
 
 /// A difference between what the store held and what it holds now. `before` and `after` are never both `None`; an object
 /// that was replaced by another of the same name is two changes.
@@ -73,19 +73,40 @@ pub async fn ready(stores: impl IntoIterator<Item = BoxFuture<'static, Result<()
 /// How often a watch without events shows that it is alive.
 const IDLE_BEAT: Duration = Duration::from_secs(10);
 
-/// A failing watch reports at least this often (kube waits up to 60 s between attempts, and 10 s to connect): silence for
-/// longer after an error means that the watch works again.
-const ERROR_MEMORY: Duration = Duration::from_secs(90);
+/// Which objects of a kind are watched, by their fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector(Option<String>);
 
-/// Watches a kind, in the namespaces that `api` covers and with the labels that `selector` asks for.
+impl Selector {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(None)
+    }
+
+    /// The one with this name: what a role that grants the kind by `resourceNames` allows.
+    #[must_use]
+    pub fn name(name: &str) -> Self {
+        Self(Some(format!("metadata.name={name}")))
+    }
+
+    /// Those that a field selector asks for, in the API server's syntax.
+    #[must_use]
+    pub fn fields(selector: &str) -> Self {
+        Self(Some(selector.to_owned()))
+    }
+}
+
+/// Watches a kind, in the namespaces that `api` covers, as far as `selector` asks for it.
 ///
-/// `trim` drops what nobody reads before an object is stored ([`trim_metadata`], [`trim_node`]). `health` beats while the
-/// watch works: with each event, and every 10 s while there is nothing to report (kube keeps bookmarks to itself).
-pub fn watch<K>(api: Api<K>, selector: Option<&str>, trim: fn(&mut K), health: Heartbeat) -> Watch<K>
+/// `trim` drops what nobody reads before an object is stored ([`trim_metadata`], [`trim_node`]). `health` beats with each event,
+/// every 10 s while there is nothing to report (kube keeps bookmarks to itself), and with each attempt that fails: a watch that
+/// tries again is alive, and a new process would not reach the API server either. One that hangs does not beat.
+pub fn watch<K>(api: Api<K>, selector: Selector, trim: fn(&mut K), health: Heartbeat) -> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let config = watcher::Config { label_selector: selector.map(str::to_owned), ..watcher::Config::default() };
+    let config = watcher::Config { field_selector: selector.0, ..watcher::Config::default() };
     let events = watcher(api, config).default_backoff().modify(trim);
     let fan_out = FanOut::new();
     Watch { store: fan_out.writer.as_reader(), changes: changes(events, fan_out, health).boxed() }
@@ -102,7 +123,7 @@ where
 {
     let mut ticks = tokio::time::interval(IDLE_BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let source = Source { events: events.boxed(), fan_out, health, ticks, failed_at: None, waiting: VecDeque::new() };
+    let source = Source { events: events.boxed(), fan_out, health, ticks, waiting: VecDeque::new() };
     stream::unfold(source, |mut source| async move { source.next().await.map(|change| (change, source)) })
 }
 
@@ -111,7 +132,6 @@ struct Source<K: Lookup<DynamicType = ()> + Clone + 'static> {
     fan_out: FanOut<K>,
     health: Heartbeat,
     ticks: Interval,
-    failed_at: Option<Instant>,
     waiting: VecDeque<Change<K>>,
 }
 
@@ -125,19 +145,17 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Source<K> {
                 biased;
                 event = self.events.next() => match event? {
                     Ok(event) => {
-                        self.failed_at = None;
                         self.health.beat();
                         self.waiting.extend(self.fan_out.apply(&event));
                     }
                     Err(error) => {
-                        self.failed_at = Some(clock::now());
+                        self.health.beat();
                         tracing::warn!(kind = %K::kind(&()), error = %error, "watch failed, trying again");
                     }
                 },
                 _ = self.ticks.tick() => {
-                    let failing = self.failed_at.is_some_and(|at| at + ERROR_MEMORY > clock::now());
                     // A list that hangs reports no error either: only an open watch may be silent.
-                    if self.fan_out.listed && !failing {
+                    if self.fan_out.listed {
                         self.health.beat();
                     }
                 }

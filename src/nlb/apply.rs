@@ -38,6 +38,11 @@ impl Outcome {
         self.failures.iter().min_by_key(|failure| failure.error.class())
     }
 
+    /// What the metrics call a run that led to this.
+    pub(super) fn result(&self) -> &'static str {
+        self.worst().map_or("ok", |failure| failure.error.class().as_str())
+    }
+
     /// Instances that AWS refused as targets: at least one of them is not there (any more, or yet).
     #[must_use]
     pub fn refused_instances(&self) -> BTreeSet<InstanceId> {
@@ -85,12 +90,18 @@ pub async fn apply(aws: &Aws, observer: &Observer, plan: &Plan) -> Outcome {
 }
 
 /// After a failure nothing is destroyed any more (what was to take its place may be missing), and after one that is not
-/// just "later, please" nothing is done at all.
+/// just "later, please" nothing is done at all. Dead targets go all the same, unless it is their own group that is not as it
+/// should be for another reason than a quota: for new targets there may be room only when old ones have left.
 fn is_blocked(action: &Action, so_far: &Outcome) -> bool {
+    if let Action::DeregisterTargets { target_group, .. } = action {
+        return so_far.failures.iter().any(|failure| {
+            let harmless = matches!(failure.error.class(), Class::Busy | Class::Quota);
+            !harmless && concerned(&failure.step.action) == Some(target_group)
+        });
+    }
     let takes_away = matches!(
         action,
         Action::RevokeIngress { .. }
-            | Action::DeregisterTargets { .. }
             | Action::ModifyListener { .. }
             | Action::DeleteListener { .. }
             | Action::DeleteLoadBalancer { .. }
@@ -102,6 +113,21 @@ fn is_blocked(action: &Action, so_far: &Outcome) -> bool {
         Class::Throttled => takes_away,
         _ => true,
     })
+}
+
+/// The target group that an action is about.
+fn concerned(action: &Action) -> Option<&TargetGroupRef> {
+    match action {
+        Action::CreateListener { target_group, .. }
+        | Action::ModifyListener { target_group, .. }
+        | Action::ModifyHealthCheck { target_group, .. }
+        | Action::ModifyTargetGroupAttributes { target_group, .. }
+        | Action::RegisterTargets { target_group, .. }
+        | Action::DeregisterTargets { target_group, .. }
+        | Action::TagTargetGroup { target_group, .. }
+        | Action::DeleteTargetGroup { target_group } => Some(target_group),
+        _ => None,
+    }
 }
 
 enum Refusal {
@@ -174,6 +200,7 @@ async fn perform(aws: &Aws, observer: &Observer, action: &Action, bound: &Applie
             let security_groups = &bound.security_groups(security_groups)?;
             let spec = LoadBalancerSpec { name, scheme, ip_address_type, subnets, security_groups, tags };
             let load_balancer = aws.create_load_balancer(spec).await?;
+            observer.recognize(&load_balancer, tags).await?;
             let arn = load_balancer.arn.clone();
             observer.inventory().created_load_balancer(load_balancer, tags.clone());
             return Ok(Some(Applied { load_balancers: [(name.clone(), arn)].into(), ..Applied::default() }));
@@ -248,3 +275,6 @@ async fn retag(aws: &Aws, arn: &str, set: &crate::aws::types::Tags, remove: &BTr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,16 +6,22 @@ mod slices;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::runtime::reflector::{ObjectRef, Store};
 pub use slices::{Slices, service_of};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::aws::types::{InstanceId, SecurityGroup, Subnet, SubnetId, VpcId};
 use crate::aws::{Aws, AwsError, SecurityGroupFilter};
+use crate::clock;
 use crate::nlb::build;
 use crate::nlb::model::{Inputs, NetworkFacts, Placement, Policy, ServiceKey};
+
+/// Between two times that facts are read anew because a Service was rejected for them.
+const DOUBT_PAUSE: Duration = Duration::from_secs(10);
 
 /// The cluster's objects, as the watches hold them.
 #[derive(Clone)]
@@ -48,7 +54,7 @@ struct Facts {
     subnets: OnceCell<Vec<Subnet>>,
     public_subnets: OnceCell<BTreeSet<SubnetId>>,
     vpc_cidrs: OnceCell<Vec<ipnet::Ipv4Net>>,
-    /// Groups that annotations name; `None` for a name that nothing bears.
+    /// Groups that annotations name. A name that nothing bears is asked for again.
     groups: Mutex<BTreeMap<String, Vec<SecurityGroup>>>,
 }
 
@@ -62,13 +68,15 @@ pub struct Gatherer {
     policy: Arc<Policy>,
     facts: Arc<Mutex<Arc<Facts>>>,
     missing_instances: Arc<Mutex<BTreeSet<InstanceId>>>,
+    /// When facts were last doubted.
+    doubted: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Gatherer {
     /// A gatherer that has read nothing yet.
     #[must_use]
     pub fn new(cluster: Cluster, aws: Aws, vpc: VpcId, policy: Arc<Policy>) -> Self {
-        Self { cluster, aws, vpc, policy, facts: Arc::default(), missing_instances: Arc::default() }
+        Self { cluster, aws, vpc, policy, facts: Arc::default(), missing_instances: Arc::default(), doubted: Arc::default() }
     }
 
     /// The VPC.
@@ -93,6 +101,17 @@ impl Gatherer {
     /// Reads the facts anew when they are needed next.
     pub fn forget_facts(&self) {
         *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// The same after a Service was rejected for what the facts lack: whoever makes it in AWS and then edits the Service must not
+    /// meet what was read before. Not for each of many such Services.
+    pub fn doubt_facts(&self) {
+        let now = clock::now();
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        if doubted.is_none_or(|at| now.duration_since(at) >= DOUBT_PAUSE) {
+            *doubted = Some(now);
+            self.forget_facts();
+        }
     }
 
     /// Instances of nodes that are known not to be there: they are left out of the targets, for one that AWS does not know fails
@@ -184,8 +203,14 @@ impl Gatherer {
         let mut known = facts.groups.lock().unwrap_or_else(PoisonError::into_inner);
         for name in unknown {
             let named = |group: &&SecurityGroup| group.id.as_str() == name || group.tags.get("Name") == Some(name);
-            known.insert(name.clone(), found.iter().filter(named).cloned().collect());
+            let bearers: Vec<SecurityGroup> = found.iter().filter(named).cloned().collect();
+            if !bearers.is_empty() {
+                known.insert(name.clone(), bearers);
+            }
         }
         Ok(wanted.iter().filter_map(|name| known.get(name)).flatten().cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ impl Metrics {
         self.shared.stage_duration.get_or_create(&StageLabels { stage: "sweep" }).observe(took.as_secs_f64());
     }
 
-    /// So many Services that do not exist own something in AWS.
+    /// So many Services that do not exist, or that flags do not claim any more, own something in AWS.
     pub(super) fn set_orphans(&self, count: usize) {
         self.orphans.store(count, Ordering::Relaxed);
     }

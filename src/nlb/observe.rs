@@ -15,7 +15,7 @@ use futures::try_join;
 pub use inventory::Inventory;
 use inventory::Listing;
 
-use crate::aws::types::{InstanceId, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, TargetGroup, VpcId};
+use crate::aws::types::{InstanceId, LoadBalancer, SecurityGroup, SecurityGroupId, SubnetId, Tags, TargetGroup, VpcId};
 use crate::aws::{Aws, AwsError, SecurityGroupFilter};
 use crate::nlb::build::{names, tags};
 use crate::nlb::model::{Observed, ObservedLoadBalancer, ObservedShared, ServiceKey};
@@ -206,10 +206,14 @@ impl Observer {
         // Names and references tell which may be ours, so that no tag of the account's other load balancers is ever read.
         let prefix = names::cluster_prefix(&self.cluster_name);
         let groups: BTreeSet<&SecurityGroupId> = security_groups.iter().map(|group| &group.id).collect();
-        let target_groups: Vec<TargetGroup> = target_groups.into_iter().filter(|group| group.name.starts_with(&prefix)).collect();
+        // What is in another VPC belongs to another cluster, even one that was given the same name and so writes the same tags.
+        let is_here = |group: &TargetGroup| group.vpc.as_ref().is_none_or(|vpc| *vpc == self.vpc);
+        let target_groups: Vec<TargetGroup> =
+            target_groups.into_iter().filter(|group| group.name.starts_with(&prefix) && is_here(group)).collect();
         let referred: BTreeSet<_> = target_groups.iter().flat_map(|group| &group.load_balancers).collect();
         let load_balancers: Vec<LoadBalancer> = load_balancers
             .into_iter()
+            .filter(|lb| lb.vpc == self.vpc)
             .filter(|lb| {
                 lb.name.starts_with(&prefix)
                     || referred.contains(&lb.arn)
@@ -319,7 +323,11 @@ impl Observer {
         let found = self.aws.load_balancers_by_name(&[name.to_owned()]).await?;
         for load_balancer in found {
             let arn = load_balancer.arn.to_string();
-            let tags = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
+            let mut tags = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
+            if load_balancer.vpc != self.vpc {
+                // Another cluster's, whatever it says: it must not pass for ours.
+                tags.remove(tags::CLUSTER);
+            }
             if tags::owner(&tags, &self.cluster_name).is_some() {
                 // Ours after all. Listings do not find it by its name, nor by a group or target group of ours as long as it has
                 // none: from now on the inventory knows it.
@@ -334,6 +342,23 @@ impl Observer {
             observed.load_balancers.insert(name.to_owned(), occupant);
         }
         Ok(())
+    }
+
+    /// Makes sure that a load balancer that AWS says it made bears the tags that it was asked for: it may have been there, and be
+    /// somebody else's. A name that we made is nobody else's; asking for those too would cost a call each.
+    ///
+    /// # Errors
+    /// The tags could not be read; `DuplicateLoadBalancerName` (stale) if they are somebody else's.
+    pub async fn recognize(&self, load_balancer: &LoadBalancer, wanted: &Tags) -> Result<(), AwsError> {
+        if load_balancer.name.starts_with(&names::cluster_prefix(&self.cluster_name)) {
+            return Ok(());
+        }
+        let arn = load_balancer.arn.to_string();
+        let found = self.aws.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
+        if [tags::CLUSTER, tags::SERVICE].iter().all(|key| found.get(*key) == wanted.get(*key)) {
+            return Ok(());
+        }
+        Err(AwsError::name_taken(&load_balancer.name))
     }
 
     /// The names whose attributes are read by this sweep: never read first, then the longest unread.
@@ -361,6 +386,12 @@ impl Observer {
     #[must_use]
     pub fn group_is_used(&self, id: &SecurityGroupId) -> bool {
         self.inventory().uses_group(id)
+    }
+
+    /// Whether this host name leads to a load balancer of the Service, or nothing is known of that yet.
+    #[must_use]
+    pub fn leads_to(&self, key: &ServiceKey, host_name: &str) -> bool {
+        self.inventory().leads_to(key, host_name)
     }
 
     /// Subnets that the Service's current load balancer is in, and its scheme.

@@ -34,10 +34,11 @@ impl Claim {
     #[must_use]
     pub fn past(&self, service: &Service) -> Past {
         let spec = service.spec.clone().unwrap_or_default();
+        let deleted = service.metadata.deletion_timestamp.is_some();
         match (&spec.load_balancer_class, spec.type_.as_deref()) {
             (Some(class), _) if self.classes.contains(class) => Past::Ours,
             (Some(_), _) => Past::Foreign,
-            (None, Some("LoadBalancer")) if !self.classless => Past::OursIfOwned,
+            (None, Some("LoadBalancer")) if !self.classless && !deleted => Past::NotClaimed,
             (None, _) => Past::Ours,
         }
     }
@@ -46,10 +47,10 @@ impl Claim {
 /// What a Service that is not covered may have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Past {
-    /// If it bears the finalizer it was ours.
+    /// If it bears the finalizer it was ours, and is given up.
     Ours,
-    /// It was ours only if AWS holds something of ours for it.
-    OursIfOwned,
+    /// If AWS holds something of ours for it, a flag was taken back: that takes nothing away, and changes nothing.
+    NotClaimed,
     /// It never was ours.
     Foreign,
 }
@@ -78,5 +79,15 @@ mod tests {
         for other in [foreign, cluster_ip, deleted] {
             assert!(!ours.covers(&other) && !classless.covers(&other));
         }
+    }
+
+    #[test]
+    fn a_flag_that_is_taken_back_gives_nothing_up_but_what_users_give_up() {
+        let ours = Claim { classes: ["landfall/nlb".to_owned()].into(), classless: false };
+        let past = |yaml| ours.past(&service(yaml));
+        assert_eq!(past("{spec: {type: LoadBalancer}}"), Past::NotClaimed);
+        let deleted = "{metadata: {deletionTimestamp: 2026-01-01T00:00:00Z}, spec: {type: LoadBalancer}}";
+        assert_eq!([past(deleted), past("{spec: {type: ClusterIP}}")], [Past::Ours; 2]);
+        assert_eq!(past("{spec: {type: LoadBalancer, loadBalancerClass: service.k8s.aws/nlb}}"), Past::Foreign);
     }
 }

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::time::Instant;
 
 use super::apply::{Outcome, apply};
+use super::build::tags;
 use super::diff::{diff, render};
 use super::gather::Gatherer;
 use super::metrics::Metrics;
@@ -36,6 +37,9 @@ pub(super) const SLOW_RETRY: Duration = Duration::from_secs(60);
 
 /// AWS takes up to three minutes to let go of a subnet; then another of the same zone can take its place.
 const SUBNET_EXCHANGE: Duration = Duration::from_secs(15);
+
+/// How often the health of a new load balancer's targets is looked at, as long as it keeps the old one.
+const TARGET_HEALTH: Duration = Duration::from_secs(10);
 
 /// Longest wait for the backend group without looking.
 const BACKEND_GROUP: Duration = Duration::from_secs(5);
@@ -80,6 +84,12 @@ impl Classified for Error {
         }
     }
 }
+
+/// When to run again, and the run's label in the metrics: the class of what AWS refused, if it refused something.
+pub(super) type Ended = (Requeue, &'static str);
+
+/// Label of a run in which nothing failed.
+pub(super) const OK: &str = "ok";
 
 /// What is remembered of a Service between runs; see [`Memories`].
 #[derive(Clone, Debug, Default)]
@@ -162,7 +172,7 @@ impl Reconciler {
         let (requeue, result) = match &subject {
             Subject::Service(key) => self.service(key).await,
             Subject::Shared => match shared::reconcile(&self).await {
-                Ok(requeue) => (requeue, "ok"),
+                Ok(ended) => ended,
                 Err(error) => {
                     tracing::warn!(%error, code = error.code(), class = %error.class(), "shared security rules not reconciled");
                     (retry(error.class()), error.class().as_str())
@@ -173,7 +183,7 @@ impl Reconciler {
         requeue
     }
 
-    async fn service(&self, key: &ServiceKey) -> (Requeue, &'static str) {
+    async fn service(&self, key: &ServiceKey) -> Ended {
         let Some(service) = self.gatherer.cluster.service(key) else {
             self.forget(key);
             return (Requeue::Done, "gone");
@@ -183,9 +193,13 @@ impl Reconciler {
             self.forget(key);
             return (Requeue::Done, "foreign");
         }
-        let result = if covered { self.ensure(key, &service).await } else { self.release(key, &service).await };
+        let result = match () {
+            () if covered => self.ensure(key, &service).await,
+            () if self.claim.past(&service) == Past::NotClaimed => self.leave_alone(key, &service).await,
+            () => self.release(key, &service).await,
+        };
         match result {
-            Ok(requeue) => (requeue, "ok"),
+            Ok(ended) => ended,
             Err(error) => {
                 let class = error.class();
                 (self.failed(key, &service, error).await, class.as_str())
@@ -194,7 +208,7 @@ impl Reconciler {
     }
 
     /// The Service should have a load balancer.
-    async fn ensure(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
+    async fn ensure(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Ended, Error> {
         self.observer.ensure_listed().await?;
         let placement = self.observer.placement(key).map(|(scheme, subnets)| Placement { scheme, subnets });
         let inputs = self.gatherer.gather(key, service.clone(), placement).await?;
@@ -210,7 +224,7 @@ impl Reconciler {
         if !refused.is_empty() && self.gatherer.check_instances(&refused).await? {
             // Without them the others can be registered. Whether they come (back) is asked together with what is shared.
             self.queue.enqueue(Subject::Shared);
-            return Ok(Requeue::After(Duration::ZERO));
+            return Ok((Requeue::After(Duration::ZERO), outcome.result()));
         }
 
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
@@ -235,15 +249,29 @@ impl Reconciler {
         if !early {
             self.tell(key, service, &finding, report::status(service, &desired, host_name, &finding)).await?;
         }
+        // The new load balancer serves: what is left to wait for is healthy targets, which nobody tells of.
+        let replacing = !rest.waits.is_empty() && rest.waits.iter().all(|wait| matches!(wait, Wait::Replacement { .. }));
+        if replacing && outcome.done.is_empty() {
+            self.observer.inventory().forget_targets(key);
+        }
         // Steps that only became possible through the last ones (a replaced load balancer, a changed zone).
         let more_to_do = !rest.steps.is_empty() && !outcome.cut_short;
-        Ok(match () {
+        let requeue = match () {
             () if exchanging => Requeue::After(SUBNET_EXCHANGE),
             () if more_to_do => Requeue::After(Duration::ZERO),
             // Whoever makes the group wakes us: this is for the case that nobody does.
             () if rest.waits.contains(&Wait::BackendGroup) && !stuck => Requeue::After(BACKEND_GROUP),
+            () if replacing => Requeue::After(TARGET_HEALTH),
             () => Requeue::Done,
-        })
+        };
+        Ok((requeue, OK))
+    }
+
+    /// The Service has a load balancer, and flags do not claim it any more.
+    async fn leave_alone(&self, key: &ServiceKey, service: &Service) -> Result<Ended, Error> {
+        let finding = Finding::not_claimed();
+        self.tell(key, service, &finding, report::interrupted(service, &finding)).await?;
+        Ok((Requeue::Done, OK))
     }
 
     /// What is wrong between `desired` and AWS.
@@ -345,7 +373,7 @@ impl Reconciler {
         let ours = self.claim.covers(service)
             || match self.claim.past(service) {
                 Past::Ours => finalizer::is_present(service, &self.finalizer()) || owned(),
-                Past::OursIfOwned => owned(),
+                Past::NotClaimed => owned(),
                 Past::Foreign => false,
             };
         ours.then_some(key)
@@ -365,13 +393,20 @@ pub async fn observe_and_diff(
     cluster_name: &str,
 ) -> Result<(Observed, Plan), AwsError> {
     let key = &desired.service;
-    let mut observed = observer.observe(key, custom_name, published_host_name.clone()).await?;
-    observed.zones = gatherer.zones();
+    let look = async || -> Result<Observed, AwsError> {
+        let mut observed = observer.observe(key, custom_name, published_host_name.clone()).await?;
+        if desired.load_balancer.is_none() {
+            // Whoever else has the name is in nobody's way, and must not pass for something that is left.
+            observed.load_balancers.retain(|_, seen| tags::owner(&seen.tags, cluster_name).as_ref() == Some(key));
+        }
+        observed.zones = gatherer.zones();
+        Ok(observed)
+    };
+    let mut observed = look().await?;
     let mut plan = diff(desired, &observed, cluster_name);
     if !plan.needs_attributes.is_empty() {
         observer.read_attributes(&plan.needs_attributes).await?;
-        observed = observer.observe(key, custom_name, published_host_name).await?;
-        observed.zones = gatherer.zones();
+        observed = look().await?;
         plan = diff(desired, &observed, cluster_name);
     }
     Ok((observed, plan))

@@ -21,6 +21,9 @@ pub const ACCEPTED: &str = "landfall/Accepted";
 /// Type of the condition that judges the outcome.
 pub const READY: &str = "landfall/Ready";
 
+/// Reason: flags do not claim the Service any more.
+const NOT_CLAIMED: &str = "NotClaimed";
+
 /// Introduces the request id at the end of a message. What follows differs from call to call, so it is never compared.
 const REQUEST_ID: &str = " (AWS request id ";
 
@@ -129,6 +132,14 @@ impl Finding {
         Self::new(ConditionStatus::False, "Provisioning", message, Kind::Normal)
     }
 
+    /// A flag that made the Service ours was taken back.
+    #[must_use]
+    pub fn not_claimed() -> Self {
+        let message = "the Service has no class and the controller runs without --claim-classless: its load balancer is left as it \
+                       is and follows no change; set --claim-classless again, or delete the Service and make it anew with a class";
+        Self::new(ConditionStatus::False, NOT_CLAIMED, message.to_owned(), Kind::Warning)
+    }
+
     /// The Service gives its load balancer up.
     #[must_use]
     pub fn deleting() -> Self {
@@ -177,10 +188,10 @@ pub fn is_told(service: &Service) -> bool {
     published_condition(service, READY).is_some()
 }
 
-/// Whether the Service's status shows that it gives its load balancer up, and no host name any more; see [`leaving`].
+/// Whether the Service's status shows that it gives its load balancer up; see [`leaving`].
 #[must_use]
 pub fn is_leaving(service: &Service) -> bool {
-    is_told(service) && published_condition(service, ACCEPTED).is_none() && published_host_name(service).is_none()
+    is_told(service) && published_condition(service, ACCEPTED).is_none()
 }
 
 /// Host name that the Service's status shows now.
@@ -294,10 +305,13 @@ pub fn refused(service: &Service, finding: &Finding) -> ServiceStatus {
     }
 }
 
-/// Status of a Service that is going away: the host name goes first, so that nobody is sent to it any more.
+/// Status of a Service that is going away. `stands`: its host name still leads to its load balancer, which serves until AWS
+/// has accepted to delete it; so the name stays, where Kubernetes allows one at all.
 #[must_use]
-pub fn leaving(service: &Service, finding: &Finding) -> ServiceStatus {
-    ServiceStatus { conditions: vec![ready(service, finding)], ..ServiceStatus::default() }
+pub fn leaving(service: &Service, finding: &Finding, stands: bool) -> ServiceStatus {
+    let may_have_one = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let (host_name, ports) = if stands && may_have_one { published(service) } else { Default::default() };
+    ServiceStatus { host_name, ports, conditions: vec![ready(service, finding)] }
 }
 
 fn ready(service: &Service, finding: &Finding) -> ConditionValue {

@@ -19,10 +19,10 @@ use super::model::{
 };
 use super::observe::Observer;
 use super::ownership::Claim;
-use super::reconcile::{Error, Reconciler, SLOW_RETRY, TOLD_WHEN_BUSY};
+use super::reconcile::{Ended, Error, OK, Reconciler, SLOW_RETRY, TOLD_WHEN_BUSY};
 use super::report::Finding;
 use crate::aws::AwsError;
-use crate::aws::types::{RuleSource, SecurityGroupId};
+use crate::aws::types::{Rule, RuleSource, SecurityGroupId};
 use crate::error::{Class, Classified};
 use crate::kubernetes::queue::Requeue;
 
@@ -128,7 +128,7 @@ impl From<AwsError> for Refused {
 }
 
 /// One run for the shared parts.
-pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
+pub(super) async fn reconcile(run: &Reconciler) -> Result<Ended, Error> {
     let result = attempt(run).await;
     let mut memory = run.memory.shared();
     let first = !std::mem::replace(&mut memory.known, true);
@@ -136,7 +136,7 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
         Ok((conflicts, requeue)) => {
             memory.failures = 0;
             let trouble = Finding::conflicts(conflicts.get(..TOLD_NODES).unwrap_or(&conflicts));
-            (memory.note(trouble), Ok(requeue))
+            (memory.note(trouble), Ok((requeue, OK)))
         }
         Err(Refused { error, step }) => {
             memory.failures += 1;
@@ -145,7 +145,8 @@ pub(super) async fn reconcile(run: &Reconciler) -> Result<Requeue, Error> {
             let step = step.map(|step| format!(": {}", render::steps(&[step]))).unwrap_or_default();
             let finding = finding.map(|finding| finding.concerning(&format!("shared by all Services{step}")));
             // What is not worth telling (yet) leaves what was told.
-            (finding.is_some() && memory.note(finding), if busy { Ok(Requeue::After(SLOW_RETRY)) } else { Err(error.into()) })
+            let result = if busy { Ok((Requeue::After(SLOW_RETRY), error.class().as_str())) } else { Err(error.into()) };
+            (finding.is_some() && memory.note(finding), result)
         }
     };
     if let Some(trouble) = memory.trouble.as_ref().filter(|_| news) {
@@ -227,12 +228,13 @@ pub(super) fn is_released(run: &Reconciler, leaving: &ServiceKey) -> bool {
 
 async fn needs(sources: Sources<'_>, known: impl Fn(&ServiceKey) -> Option<SharedNeed>) -> Needs {
     let mut needs = Needs { ports: BTreeSet::new(), in_use: false, complete: true, served: Vec::new() };
+    let mut leaving = sources.observer.inventory().members();
     for service in sources.gatherer.cluster.services.state() {
-        // One that is being given up needs nothing; its load balancer may still be in the group (see `desired`).
         if !sources.claim.covers(&service) {
             continue;
         }
         let Some(key) = ServiceKey::of(&service) else { continue };
+        leaving.remove(&key);
         let need = match known(&key) {
             Some(need) => Some(need),
             None => build_need(sources, &key, &service).await,
@@ -251,6 +253,8 @@ async fn needs(sources: Sources<'_>, known: impl Fn(&ServiceKey) -> Option<Share
             }
         }
     }
+    // What is being given up serves until AWS has taken it away, which may be refused for long.
+    needs.complete &= leaving.is_empty();
     needs
 }
 
@@ -272,20 +276,27 @@ fn desired(sources: Sources<'_>, needs: &Needs, observed: &ObservedShared) -> (D
     let backend = build::backend_group(policy, gatherer.vpc());
     if !needs.in_use {
         // As long as a load balancer is in it AWS would refuse to delete it.
-        let held = observed.backend.as_ref().is_some_and(|group| observer.group_is_used(&group.id));
-        return (DesiredShared { backend: held.then_some(backend), node_rules: BTreeMap::new() }, Vec::new());
+        let held = observed.backend.as_ref().filter(|group| observer.group_is_used(&group.id));
+        let node_rules = held.map(|group| admitting(observed, &group.id)).unwrap_or_default();
+        return (DesiredShared { backend: held.is_some().then_some(backend), node_rules }, Vec::new());
     }
     let Some(existing) = &observed.backend else {
         return (DesiredShared { backend: Some(backend), node_rules: BTreeMap::new() }, Vec::new());
     };
     let mut rules = build::node_rules(&existing.id, policy, &needs.ports);
-    if !needs.complete {
-        let kept = observed.node_groups.values().flat_map(|group| &group.ingress);
-        rules.extend(kept.filter(|rule| rule.source == RuleSource::SecurityGroup(existing.id.clone())).cloned());
-    }
+    let mut node_rules = if needs.complete { BTreeMap::new() } else { admitting(observed, &existing.id) };
+    rules.extend(node_rules.values().flatten().cloned());
     let (groups, problems) = node_groups(sources, observed, &existing.id);
-    let node_rules = groups.into_iter().map(|group| (group, rules.clone())).collect();
+    node_rules.extend(groups.into_iter().map(|group| (group, rules.clone())));
     (DesiredShared { backend: Some(backend), node_rules }, problems)
+}
+
+/// The rules by which groups admit the backend group now.
+fn admitting(observed: &ObservedShared, backend: &SecurityGroupId) -> BTreeMap<SecurityGroupId, BTreeSet<Rule>> {
+    let admits = |rule: &&Rule| rule.source == RuleSource::SecurityGroup(backend.clone());
+    let groups = observed.node_groups.iter();
+    let rules = groups.map(|(id, group)| (id.clone(), group.ingress.iter().filter(admits).cloned().collect::<BTreeSet<_>>()));
+    rules.filter(|(_, rules)| !rules.is_empty()).collect()
 }
 
 /// The group to open for each node. For a node without a clear one those that were opened before stay open: traffic that
@@ -295,10 +306,7 @@ fn node_groups(
     observed: &ObservedShared,
     backend: &SecurityGroupId,
 ) -> (BTreeSet<SecurityGroupId>, Vec<Problem>) {
-    let admits = |id: &&SecurityGroupId| {
-        let rules = observed.node_groups.get(*id).into_iter().flat_map(|group| &group.ingress);
-        rules.into_iter().any(|rule| rule.source == RuleSource::SecurityGroup(backend.clone()))
-    };
+    let open = admitting(observed, backend);
     let wanted = sources.gatherer.cluster.instances();
     let inventory = sources.observer.inventory();
     let (mut groups, mut problems) = (BTreeSet::new(), Vec::<Problem>::new());
@@ -306,7 +314,7 @@ fn node_groups(
         match build::node_group(instance, &observed.node_groups, sources.cluster_name) {
             Ok(group) => drop(groups.insert(group)),
             Err(problem) => {
-                groups.extend(instance.security_groups.iter().filter(admits).cloned());
+                groups.extend(instance.security_groups.iter().filter(|id| open.contains_key(*id)).cloned());
                 if problems.iter().all(|known| known.message != problem.message) {
                     problems.push(problem);
                 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Service;
 use tokio_util::sync::CancellationToken;
 
+use super::model::ServiceKey;
+use super::ownership::Past;
 use super::reconcile::Reconciler;
 use crate::aws::AwsError;
 use crate::clock;
@@ -39,17 +42,19 @@ async fn sweep(reconciler: &Reconciler) -> Result<(), AwsError> {
     swept
 }
 
-/// What bears our tags but belongs to no Service (its finalizer was stripped, say) is reported, never deleted: two clusters
-/// that were given the same name would delete each other's load balancers.
+/// What bears our tags but belongs to no Service (its finalizer was stripped, say) or to one that flags do not claim any more
+/// is reported, never deleted: two clusters that were given the same name would delete each other's load balancers.
 fn report_orphans(reconciler: &Reconciler) {
     let owners = reconciler.observer.inventory().owners();
-    let orphans: Vec<String> =
-        owners.into_iter().filter(|key| reconciler.gatherer.cluster.service(key).is_none()).map(|key| key.to_string()).collect();
+    let claim = &reconciler.claim;
+    let is_orphan = |service: &Service| !claim.covers(service) && claim.past(service) == Past::NotClaimed;
+    let orphaned = |key: &ServiceKey| reconciler.gatherer.cluster.service(key).is_none_or(|service| is_orphan(&service));
+    let orphans: Vec<String> = owners.into_iter().filter(orphaned).map(|key| key.to_string()).collect();
     reconciler.metrics.set_orphans(orphans.len());
     if !orphans.is_empty() {
         tracing::warn!(
             services = orphans.join(", "),
-            "AWS holds load balancers, target groups or security groups of Services that do not exist"
+            "AWS holds load balancers, target groups or security groups of Services that do not exist or are not claimed"
         );
     }
 }

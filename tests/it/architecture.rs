@@ -17,6 +17,8 @@ const PURE: &[&str] = &[
     "nlb/build/",
     "nlb/diff.rs",
     "nlb/diff/",
+    "routes.rs",
+    "routes/",
 ];
 
 /// What a pure module does not name: clients, runtime, clock, environment, files, network. A point in time that is handed

@@ -188,6 +188,9 @@ async fn a_denied_call_is_told_once_and_forgotten_when_it_is_granted(world: Worl
     assert_eq!(world.told("web", "AccessDenied").await, [1], "one event for {} refusals", refused.len());
     let note = world.event("web", "AccessDenied").await;
     assert!(!note.contains("request id"), "{note}");
+    let count = "landfall_reconcile_duration_seconds_count{controller=\"service\",result=\"permission\"} ";
+    let metrics = controller.metrics().await.unwrap();
+    assert!(metrics.lines().any(|line| line.starts_with(count)), "what AWS refused is not ok: {metrics}");
     world.emulator.faults().remove(denied);
     world.host_name("web").await;
     world.condition("web", "landfall/Ready", "Active").await;
@@ -263,6 +266,11 @@ async fn a_name_that_belongs_to_somebody_else_is_refused(world: World) {
     sweeps(&world, 2).await;
     assert_eq!(world.load_balancer(), theirs, "untouched");
     assert_eq!(world.told("web", "NameTaken").await, [1]);
+    // One that never got the name can go: nothing of it is left although the name is still taken.
+    world.create_annotated("in-vain", &[("name", "theirs")], HTTP).await;
+    world.condition("in-vain", "landfall/Ready", "NameTaken").await;
+    world.delete_service("in-vain").await;
+    world.gone("in-vain").await;
     world.annotate("web", "name", Some("mine")).await;
     let published = world.host_name("web").await;
     assert!(published.starts_with("mine-"), "{published}");

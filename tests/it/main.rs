@@ -23,12 +23,16 @@ mod crash;
 mod drift;
 mod faults;
 mod idle;
+mod ingress;
+mod ingress_manifest;
+mod ingress_rows;
 mod inputs;
 mod manifests;
 mod outages;
 mod plan_command;
 mod reconcile;
 mod replicas;
+mod routes_command;
 mod shared;
 mod targets;
 mod traffic;
@@ -43,6 +47,9 @@ fn trials() -> Vec<Trial> {
         changes::trials(),
         drift::trials(),
         idle::trials(),
+        ingress::trials(),
+        ingress_manifest::trials(),
+        ingress_rows::trials(),
         inputs::trials(),
         plan_command::trials(),
         targets::trials(),
@@ -52,6 +59,7 @@ fn trials() -> Vec<Trial> {
         outages::trials(),
         replicas::trials(),
         shared::trials(),
+        routes_command::trials(),
         traffic::trials(),
         manifests::trials(),
         aws_contract::trials(),

@@ -8,9 +8,10 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use libtest_mimic::Trial;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::controller::Controller;
+use crate::support::rights::{documents, granted, requests};
 use crate::support::wait;
 use crate::support::workload::kubectl;
 use crate::support::world::{REGION, World, http_get};
@@ -33,10 +34,6 @@ const ACCOUNT: &str = "system:serviceaccount:landfall-system:landfall-controller
 
 /// The class that the controller claims as it is deployed.
 const CLASS: &str = "landfall/nlb";
-
-fn documents(manifest: &str) -> Vec<Value> {
-    serde_saphyr::from_multiple(manifest).expect("YAML documents")
-}
 
 async fn the_controller_runs_as_deployed_with_exactly_its_rights(world: World) {
     deploy(&world).await;
@@ -94,14 +91,14 @@ async fn the_controller_runs_as_deployed_with_exactly_its_rights(world: World) {
     assert_eq!(lease.spec.and_then(|spec| spec.holder_identity), None, "nobody has to wait for it to run out");
 
     let used = wait::until("the audit log shows the end of the lease", async || {
-        let used = requests(&world);
+        let used = requests(&world, ACCOUNT);
         if used.iter().filter(|request| request.right.starts_with("update ")).count() > 1 { Ok(used) } else { Err(used) }
     })
     .await;
     let refused: Vec<_> = used.iter().filter(|request| !request.allowed).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let used: BTreeSet<String> = used.into_iter().map(|request| request.right).collect();
-    assert_eq!(used, granted(), "used (left) is what deploy/controller.yaml grants (right)");
+    assert_eq!(used, granted(CONTROLLER), "used (left) is what deploy/controller.yaml grants (right)");
     kubectl(&world, &["delete", "--wait=false", "-f", "deploy/controller.yaml"], "").await.expect("deleted");
 }
 
@@ -157,63 +154,6 @@ async fn holder(world: &World) -> String {
         lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity).ok_or("nobody holds the lease")
     })
     .await
-}
-
-/// A request of the controller, as the API server's audit log shows it.
-#[derive(Debug)]
-struct Requested {
-    /// As in [`granted`].
-    right: String,
-    allowed: bool,
-    #[expect(dead_code, reason = "for the message of a failure")]
-    uri: String,
-}
-
-/// Everything that the controller's ServiceAccount has asked for.
-fn requests(world: &World) -> Vec<Requested> {
-    let log = std::fs::read_to_string(world.cluster.audit_log().expect("an audit log")).expect("the audit log");
-    // The last line may be half written.
-    let entries = log.lines().filter(|line| line.contains(ACCOUNT)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    entries
-        .filter(|entry| entry["user"]["username"] == ACCOUNT)
-        .map(|entry| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let object = &entry["objectRef"];
-            Requested {
-                right: right(&text(&entry["verb"]), &text(&object["apiGroup"]), &resource(object)),
-                allowed: entry["annotations"]["authorization.k8s.io/decision"] == "allow",
-                uri: text(&entry["requestURI"]),
-            }
-        })
-        .collect()
-}
-
-fn resource(object: &Value) -> String {
-    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-    let (resource, subresource) = (text("resource"), text("subresource"));
-    if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") }
-}
-
-fn right(verb: &str, group: &str, resource: &str) -> String {
-    format!("{verb} {resource} ({group})")
-}
-
-/// Every verb on every resource that the manifest's roles grant.
-fn granted() -> BTreeSet<String> {
-    let words = |rule: &Value, key: &str| -> Vec<String> {
-        rule[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let mut rights = BTreeSet::new();
-    for role in documents(CONTROLLER).iter().filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role") {
-        for rule in role["rules"].as_array().into_iter().flatten() {
-            for group in words(rule, "apiGroups") {
-                for resource in words(rule, "resources") {
-                    rights.extend(words(rule, "verbs").iter().map(|verb| right(verb, &group, &resource)));
-                }
-            }
-        }
-    }
-    rights
 }
 
 async fn the_default_class_goes_to_class_less_load_balancers_only(world: World) {

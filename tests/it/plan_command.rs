@@ -168,11 +168,12 @@ async fn what_all_services_share(world: World) {
     let (code, text, errors) = plan(&world, &[]).await;
     assert_eq!(code, 0, "{text}{errors}");
 
-    // Without Services they go.
+    // Without Services they go, once no load balancer needs them any more.
     world.delete_service("web").await;
     let (code, text, _) = plan(&world, &[]).await;
     assert_eq!(code, 2, "{text}");
-    assert!(text.contains("  - revoke security-group/nodes: tcp/30000-32767 from "), "{text}");
+    assert!(text.contains("  - delete load-balancer/"), "{text}");
+    assert!(text.ends_with("shared by all Services\nPlan: nothing to do.\n"), "{text}");
     assert_eq!(controller_writes(&world.calls_since(mark)), ["AuthorizeSecurityGroupIngress"], "only the controller writes");
     let controller = Controller::start(&world, "c", &[]);
     world.gone("web").await;

@@ -1,10 +1,12 @@
 //! What all Services share: when it fails, every Service that depends on it says so, once, and nobody else is harmed.
 
 use k8s_openapi::api::core::v1::Service;
+use kube::api::PostParams;
 use landfall_localstack::{Fault, Rule, RuleId};
 use libtest_mimic::Trial;
 
 use crate::inputs::sweeps;
+use crate::support::aws::controller_writes;
 use crate::support::controller::Controller;
 use crate::support::wait;
 use crate::support::world::{HTTP, REGION, World, host_name};
@@ -15,6 +17,8 @@ pub fn trials() -> Vec<Trial> {
         a_full_node_group_is_told_with_the_quota,
         without_a_backend_group_the_services_say_why_they_wait,
         the_last_service_says_why_it_cannot_go,
+        what_cannot_be_deleted_keeps_its_name_and_its_rules,
+        a_flag_that_is_taken_back_takes_nothing_away,
         nodes_without_a_clear_group_are_told_and_stay_open,
     )
 }
@@ -185,6 +189,70 @@ async fn the_last_service_says_why_it_cannot_go(world: World) {
     world.emulator.faults().remove(denied);
     world.gone("web").await;
     assert_eq!(world.leftovers(), Vec::<String>::new());
+    controller.stop().await;
+}
+
+async fn what_cannot_be_deleted_keeps_its_name_and_its_rules(world: World) {
+    let controller = Controller::start(&world, "a", SWEEPING);
+    for name in ["web", "other"] {
+        world.create_service(name, HTTP).await;
+    }
+    let published = world.host_name("web").await;
+    world.host_name("other").await;
+    world.shows("the nodes admit them", true, |world| node_rules(world) > 0).await;
+    let rules = world.node_group().rules;
+    let denied = world.emulator.faults().add(Rule::on("DeleteLoadBalancer", Fault::Denied));
+    for name in ["other", "web"] {
+        // With another one that stays, and then as the last.
+        let mark = world.mark();
+        world.delete_service(name).await;
+        says(&world, name, "False", "AccessDenied").await;
+        world.refused(mark, "DeleteLoadBalancer", 2).await;
+        sweeps(&world, 2).await;
+        assert_eq!(world.node_group().rules, rules, "{name} serves");
+    }
+    assert_eq!(world.host_name("web").await, published);
+    world.emulator.faults().remove(denied);
+    for name in ["web", "other"] {
+        world.gone(name).await;
+    }
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+    controller.stop().await;
+}
+
+async fn a_flag_that_is_taken_back_takes_nothing_away(world: World) {
+    let flags = [SWEEPING, &["--watch-namespace", &world.namespace]].concat();
+    let controller = Controller::start(&world, "a", &[&flags[..], &["--claim-classless"]].concat());
+    for name in ["web", "other"] {
+        let mut service = world.service(name, &[], HTTP);
+        service.spec.as_mut().unwrap().load_balancer_class = None;
+        world.services().create(&PostParams::default(), &service).await.unwrap();
+    }
+    let published = world.host_name("web").await;
+    world.host_name("other").await;
+    world.shows("the nodes admit them", true, |world| node_rules(world) > 0).await;
+    controller.stop().await;
+    let (before, rules, mark) = (world.region().load_balancers(), world.node_group().rules, world.mark());
+
+    let controller = Controller::start(&world, "b", &flags);
+    for name in ["web", "other"] {
+        let message = says(&world, name, "True", "NotClaimed").await;
+        assert!(message.contains("--claim-classless"), "{message}");
+    }
+    sweeps(&world, 2).await;
+    assert_eq!(controller_writes(&world.calls_since(mark)), Vec::<String>::new());
+    assert_eq!((world.region().load_balancers(), world.node_group().rules), (before, rules));
+    assert_eq!((world.host_name("web").await, world.told("web", "NotClaimed").await), (published, vec![1]));
+    wait::until("they count as orphans", async || {
+        let metrics = controller.metrics().await?;
+        if metrics.lines().any(|line| line == "landfall_orphans 2.0") { Ok(()) } else { Err(metrics) }
+    })
+    .await;
+    // What the user gives up goes.
+    world.delete_service("web").await;
+    world.gone("web").await;
+    world.patch("other", serde_json::json!({"spec": {"type": "ClusterIP"}})).await;
+    world.aws_empty().await;
     controller.stop().await;
 }
 

@@ -46,6 +46,7 @@ pub(in crate::aws) fn target_group(of: &sdk::TargetGroup) -> Converted<TargetGro
         target_type: TargetType::from(object.required(of.target_type(), "target type")?.as_str()),
         ip_address_type: of.ip_address_type().map_or(IpAddressType::Ipv4, |family| family.as_str().into()),
         health_check: health_check(of, &object)?,
+        vpc: of.vpc_id().map(VpcId::from),
         load_balancers: of.load_balancer_arns().iter().map(|arn| LoadBalancerArn::from(arn.as_str())).collect(),
     })
 }

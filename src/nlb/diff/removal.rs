@@ -1,15 +1,17 @@
 //! What is ours and not desired goes, once nothing that stays uses it. Listeners and targets go with their objects.
 //!
-//! An old load balancer stays until the new one serves and its host name is published: clients must never be left without
-//! one. While it stays, its target groups follow the endpoints, so that it does serve.
+//! An old load balancer stays until the new one serves, with healthy targets for each port for which the old one has some, and
+//! its host name is published: clients must never be left without one. While it stays, its target groups follow the endpoints,
+//! so that it does serve.
 
 use super::draft::Draft;
 use super::guard::Owner;
 use super::{load_balancer, security_groups, target_groups, targets};
-use crate::aws::types::{Listener, LoadBalancer, SecurityGroupId, TargetGroup, TargetGroupArn};
+use crate::aws::types::{Listener, LoadBalancer, LoadBalancerArn, SecurityGroupId, TargetGroup, TargetGroupArn, TargetState};
 use crate::nlb::build::tags::RESOURCE;
 use crate::nlb::model::{
-    Action, Desired, DesiredTargetGroup, LoadBalancerRef, Observed, ObservedTargetGroup, SecurityGroupRef, TargetGroupRef, Wait,
+    Action, Desired, DesiredTargetGroup, LoadBalancerRef, Observed, ObservedLoadBalancer, ObservedTargetGroup, SecurityGroupRef,
+    TargetGroupRef, Wait,
 };
 
 /// Plans the deletions, after all other steps are known.
@@ -18,7 +20,7 @@ pub(super) fn plan(draft: &mut Draft, desired: &Desired, observed: &Observed, ow
     for (name, seen) in observed.load_balancers.iter().filter(|(_, seen)| owner.owns(&seen.tags)) {
         let reason = match wanted {
             Some(wanted) if wanted == name => continue,
-            Some(wanted) if takes_over(desired, observed, owner, wanted) => format!("replaced by {wanted}"),
+            Some(wanted) if takes_over(desired, observed, owner, wanted, seen) => format!("replaced by {wanted}"),
             Some(_) => {
                 draft.wait(Wait::Replacement { load_balancer: name.clone() });
                 continue;
@@ -49,14 +51,27 @@ pub(super) fn plan(draft: &mut Draft, desired: &Desired, observed: &Observed, ow
     }
 }
 
-/// Whether the load balancer of this name can stand in for an older one: it serves, listens on all ports, and clients find it.
-fn takes_over(desired: &Desired, observed: &Observed, owner: &Owner<'_>, wanted: &str) -> bool {
+/// Whether the load balancer of this name can stand in for an older one: it serves, listens on all ports, has healthy targets
+/// where the old one has, and clients find it.
+fn takes_over(desired: &Desired, observed: &Observed, owner: &Owner<'_>, wanted: &str, old: &ObservedLoadBalancer) -> bool {
     observed.load_balancers.get(wanted).filter(|new| owner.owns(&new.tags)).is_some_and(|new| {
         let published = observed.published_host_name.as_deref();
         new.load_balancer.state.serves()
             && desired.listeners.keys().all(|port| new.listeners.contains_key(port))
+            && desired.target_groups.values().all(|group| carries(group, observed, owner, &old.load_balancer.arn))
             && published.is_some_and(|published| published.eq_ignore_ascii_case(&new.load_balancer.dns_name))
     })
+}
+
+/// Whether a desired group has a healthy target, or needs none: it takes no targets, or no more is healthy behind the old load
+/// balancer, which must not stay for the sake of what does not work there either.
+fn carries(wanted: &DesiredTargetGroup, observed: &Observed, owner: &Owner<'_>, old: &LoadBalancerArn) -> bool {
+    let is_healthy = |seen: &ObservedTargetGroup| seen.targets.values().any(|health| health.state == TargetState::Healthy);
+    let mut before = observed.target_groups.values().filter(|seen| {
+        let role = seen.tags.get(RESOURCE);
+        owner.owns(&seen.tags) && role == wanted.tags.get(RESOURCE) && seen.target_group.load_balancers.contains(old)
+    });
+    wanted.targets.is_empty() || observed.target_groups.get(&wanted.name).is_some_and(is_healthy) || !before.any(is_healthy)
 }
 
 /// First wave in which no listener forwards to the group; `None` when one stays.

@@ -260,9 +260,9 @@ impl Inventory {
     }
 
     /// Tells tags of a Service from others: as [`tags::owner`] does, for thousands at a time.
-    fn owned_by(&self, key: &ServiceKey) -> impl Fn(&Tags) -> bool {
-        let service = key.to_string();
-        move |tags| tags.get(tags::CLUSTER) == Some(&self.cluster_name) && tags.get(tags::SERVICE) == Some(&service)
+    fn owned_by(&self, key: &ServiceKey) -> impl Fn(&Tags) -> bool + use<> {
+        let (cluster, service) = (self.cluster_name.clone(), key.to_string());
+        move |tags| tags.get(tags::CLUSTER) == Some(&cluster) && tags.get(tags::SERVICE) == Some(&service)
     }
 
     /// Instances that were looked up.
@@ -280,6 +280,21 @@ impl Inventory {
         self.load_balancers.values().any(|entry| entry.load_balancer.security_groups.contains(id))
     }
 
+    /// Services with a load balancer in the backend group: the nodes must go on admitting it.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<ServiceKey> {
+        let backend = self.backend().map(|group| &group.id);
+        let is_in = |entry: &&LoadBalancerEntry| backend.is_some_and(|id| entry.load_balancer.security_groups.contains(id));
+        self.load_balancers.values().filter(is_in).filter_map(|entry| tags::owner(&entry.tags, &self.cluster_name)).collect()
+    }
+
+    /// Whether this host name leads to a load balancer of the Service, or nothing is known of that yet.
+    pub(super) fn leads_to(&self, key: &ServiceKey, host_name: &str) -> bool {
+        let owned = self.owned_by(key);
+        let mut own = self.load_balancers.values().filter(|entry| owned(&entry.tags));
+        !self.filled || own.any(|entry| entry.load_balancer.dns_name.eq_ignore_ascii_case(host_name))
+    }
+
     /// Services that own something here.
     #[must_use]
     pub fn owners(&self) -> BTreeSet<ServiceKey> {
@@ -290,6 +305,12 @@ impl Inventory {
             .chain(self.target_groups.values().map(|entry| &entry.tags))
             .chain(self.security_groups.values().map(|entry| &entry.group.tags));
         tags.filter_map(|tags| tags::owner(tags, &self.cluster_name)).collect()
+    }
+
+    /// The health of the Service's targets is read anew when it is observed next.
+    pub fn forget_targets(&mut self, key: &ServiceKey) {
+        let owned = self.owned_by(key);
+        self.target_groups.values_mut().filter(|entry| owned(&entry.tags)).for_each(|entry| entry.targets = None);
     }
 
     /// Load balancers and target groups of a Service whose listeners or targets were not read yet.

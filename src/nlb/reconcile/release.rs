@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 
-use super::{Error, Reconciler, SLOW_RETRY, TOLD_WHEN_BUSY};
+use super::{Ended, Error, OK, Reconciler, SLOW_RETRY, TOLD_WHEN_BUSY};
 use crate::error::{Class, Classified};
 use crate::kubernetes::events::Kind;
 use crate::kubernetes::finalizer;
@@ -18,20 +18,19 @@ use crate::nlb::shared;
 
 impl Reconciler {
     /// The Service must not have a load balancer (any more).
-    pub(super) async fn release(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Requeue, Error> {
+    pub(super) async fn release(&self, key: &ServiceKey, service: &Arc<Service>) -> Result<Ended, Error> {
         let desired = Desired::nothing(key.clone());
         self.note_shared_need(key, &desired);
-        // The host name goes first. Once it is gone one finding is told, at the end of the run: what fails again and again does
-        // not read "deleting" in between.
-        let announced = !self.is_leaving(key, service);
-        if announced {
+        // From then on one finding is told, at the end of the run: what fails again and again does not read "deleting" in
+        // between.
+        if !self.is_leaving(key, service) {
             let finding = Finding::deleting();
-            self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
+            self.tell(key, service, &finding, self.leaving(key, service, &finding)).await?;
         }
 
         let (observed, plan) = self.plan(&desired, service).await?;
         if self.is_awaited(&plan) && self.count_failure(key) < TOLD_WHEN_BUSY {
-            return Ok(Requeue::Backoff);
+            return Ok((Requeue::Backoff, Class::Busy.as_str()));
         }
         let outcome = self.apply(key, service, &desired, &plan).await;
         let (observed, rest) = if plan.steps.is_empty() { (observed, plan) } else { self.plan(&desired, service).await? };
@@ -55,15 +54,19 @@ impl Reconciler {
         } else {
             return self.let_go(key, service).await;
         };
-        if problem.is_some() || !announced {
-            let finding = problem.unwrap_or_else(Finding::deleting);
-            self.tell(key, service, &finding, report::leaving(service, &finding)).await?;
-        }
-        Ok(requeue)
+        let finding = problem.unwrap_or_else(Finding::deleting);
+        self.tell(key, service, &finding, self.leaving(key, service, &finding)).await?;
+        Ok((requeue, outcome.result()))
+    }
+
+    /// What a Service that gives its load balancer up shows now: the host name as long as it leads there.
+    pub(super) fn leaving(&self, key: &ServiceKey, service: &Service, finding: &Finding) -> ServiceStatus {
+        let stands = report::published_host_name(service).is_some_and(|name| self.observer.leads_to(key, &name));
+        report::leaving(service, finding, stands)
     }
 
     /// Nothing in AWS is the Service's any more.
-    async fn let_go(&self, key: &ServiceKey, service: &Service) -> Result<Requeue, Error> {
+    async fn let_go(&self, key: &ServiceKey, service: &Service) -> Result<Ended, Error> {
         if service.metadata.deletion_timestamp.is_none() {
             // `service` may be older than what we wrote at the beginning: this is the last chance to take it back.
             status::publish(&self.client, service, &ServiceStatus::default(), true).await?;
@@ -71,7 +74,7 @@ impl Reconciler {
         finalizer::remove(&self.client, service, &self.finalizer()).await?;
         self.emit(service, Kind::Normal, "Deleted", "delete", "the load balancer and all that belonged to it are gone");
         self.forget(key);
-        Ok(Requeue::Done)
+        Ok((Requeue::Done, OK))
     }
 
     /// Whether the Service's status shows already that it gives its load balancer up, or what stands in the way of that.

@@ -7,15 +7,19 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ObjectReference, Service};
 use kube::Resource;
 
-use super::{Error, Reconciler, retry};
+use super::{Ended, Error, Reconciler, retry};
 use crate::aws::AwsError;
 use crate::error::{Class, Classified};
 use crate::kubernetes;
 use crate::kubernetes::events::Kind;
 use crate::kubernetes::queue::Requeue;
 use crate::kubernetes::status::{self, ServiceStatus};
+use crate::nlb::build::codes;
 use crate::nlb::model::{Desired, Observed, ServiceKey};
 use crate::nlb::report::{self, Finding};
+
+/// Rejections for what AWS lacks, as far as is known: somebody may have made it since.
+const MISSING: [&str; 3] = [codes::NO_SUBNET, codes::SUBNET_NOT_FOUND, codes::SECURITY_GROUP_NOT_FOUND];
 
 impl Reconciler {
     pub(super) async fn apply_failed(
@@ -25,14 +29,14 @@ impl Reconciler {
         desired: &Desired,
         observed: &Observed,
         error: &AwsError,
-    ) -> Result<Requeue, Error> {
+    ) -> Result<Ended, Error> {
         let failures = self.count_failure(key);
         tracing::warn!(service = %key, %error, request_id = error.request_id, class = %error.class(), "AWS refused a step");
         let host_name = report::host_name(desired, observed, self.publish);
         let finding = Finding::failure(error, failures).map(|finding| finding.while_serving(desired, observed));
         let finding = finding.unwrap_or_else(|| Finding::progress(desired, observed, &BTreeSet::new()));
         self.tell(key, service, &finding, report::status(service, desired, host_name, &finding)).await?;
-        Ok(throttled(error, failures).unwrap_or_else(|| retry(error.class())))
+        Ok((throttled(error, failures).unwrap_or_else(|| retry(error.class())), error.class().as_str()))
     }
 
     /// A run that ended before anything was applied.
@@ -42,6 +46,9 @@ impl Reconciler {
             Error::Rejected(rejection) => {
                 let finding = Finding::rejected(rejection);
                 tracing::info!(service = %key, problem = %rejection, "rejected");
+                if rejection.problems.iter().any(|problem| MISSING.contains(&problem.code)) {
+                    self.gatherer.doubt_facts();
+                }
                 self.tell(key, service, &finding, report::refused(service, &finding)).await
             }
             Error::Aws(error) => {
@@ -51,7 +58,7 @@ impl Reconciler {
                     Some(finding) if self.claim.covers(service) => {
                         self.tell(key, service, &finding, report::interrupted(service, &finding)).await
                     }
-                    Some(finding) => self.tell(key, service, &finding, report::leaving(service, &finding)).await,
+                    Some(finding) => self.tell(key, service, &finding, self.leaving(key, service, &finding)).await,
                     None => Ok(()),
                 }
             }

@@ -142,6 +142,17 @@ fn a_refused_change_leaves_the_published_name() {
 }
 
 #[test]
+fn the_name_of_what_is_given_up_stays_as_long_as_that_stands() {
+    let mut live = service("Active", "new is active");
+    let ingress = json!({"ingress": [{"hostname": "new.elb"}]});
+    live.status.as_mut().unwrap().load_balancer = Some(serde_json::from_value(ingress).unwrap());
+    let shown = |live: &Service, stands| leaving(live, &Finding::deleting(), stands).host_name;
+    assert_eq!(shown(&live, true), None, "of another type: the API server would refuse it");
+    live.spec = Some(serde_json::from_value(json!({"type": "LoadBalancer"})).unwrap());
+    assert_eq!((shown(&live, true).as_deref(), shown(&live, false)), (Some("new.elb"), None));
+}
+
+#[test]
 fn a_failed_change_does_not_make_a_serving_load_balancer_unready() {
     let finding = Finding::failure(&error(Class::Permission), 1).unwrap();
     let serving = observed(&[("new", LoadBalancerState::Active)], None);

@@ -2,12 +2,14 @@ use landfall_localstack::{DataPlane, Emulator, Options, World, WorldOptions};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::aws::test_server;
+use crate::aws::types::{LoadBalancer, LoadBalancerState};
+use crate::aws::{Aws, test_server};
 use crate::clock;
 use crate::kubernetes::watch::listed;
-use crate::nlb::build::fixtures::policy;
+use crate::nlb::build::fixtures::{load_balancer, policy};
+use crate::nlb::build::tags;
 use crate::nlb::gather::{Cluster, Slices};
-use crate::nlb::model::Policy;
+use crate::nlb::model::{LoadBalancerRef, Policy};
 
 /// A cluster whose AWS holds nothing of ours yet.
 struct Fixture {
@@ -16,6 +18,9 @@ struct Fixture {
     gatherer: Gatherer,
     observer: Observer,
     policy: Arc<Policy>,
+    aws: Aws,
+    /// Security group of the nodes.
+    nodes: SecurityGroupId,
 }
 
 impl Fixture {
@@ -25,7 +30,8 @@ impl Fixture {
         let emulator = Emulator::start(options).await.unwrap();
         let (account, policy) = ("123456789012", Arc::new(policy()));
         let world = World::three_zones(WorldOptions { cluster_name: policy.cluster_name.clone(), ..WorldOptions::default() });
-        let vpc: crate::aws::types::VpcId = emulator.region(account, test_server::REGION).seed(&world).vpc_id.as_str().into();
+        let seeded = emulator.region(account, test_server::REGION).seed(&world);
+        let vpc: crate::aws::types::VpcId = seeded.vpc_id.as_str().into();
         let aws = test_server::client(&emulator.endpoint(), account);
         let slices = services.iter().flat_map(|service| {
             let name = service["metadata"]["name"].as_str().unwrap().to_owned();
@@ -40,8 +46,10 @@ impl Fixture {
             _emulator: emulator,
             claim: Claim { classes: BTreeSet::new(), classless: true },
             observer: Observer::new(aws.clone(), vpc.clone(), policy.cluster_name.clone()),
-            gatherer: Gatherer::new(cluster, aws, vpc, policy.clone()),
+            gatherer: Gatherer::new(cluster, aws.clone(), vpc, policy.clone()),
             policy,
+            aws,
+            nodes: seeded.security_groups["nodes"].as_str().into(),
         }
     }
 
@@ -91,6 +99,37 @@ async fn doubt_about_one_service_keeps_what_is_there_and_opens_what_others_need(
     let known = |key: &ServiceKey| (key.name == "mistyped").then(|| need.clone());
     let needs = super::needs(fixture.sources(), known).await;
     assert!(needs.complete && needs.ports.len() == 4);
+}
+
+/// A backend group that the nodes admit, and a load balancer in it; the latter is only in the inventory, owned by `owner`.
+async fn serving(fixture: &Fixture, owner: &str) -> LoadBalancerRef {
+    let Fixture { aws, observer, gatherer, policy, nodes, .. } = fixture;
+    let group = build::backend_group(policy, gatherer.vpc());
+    let backend = aws.create_security_group(&group.name, &group.description, &group.vpc, &group.tags).await.unwrap();
+    let ports = [("tcp".to_owned(), PortRange { first: 30_000, last: 32_767 })].into();
+    aws.authorize_ingress(nodes, &build::node_rules(&backend, policy, &ports)).await.unwrap();
+    observer.ensure_listed().await.unwrap();
+    let found = LoadBalancer { security_groups: [backend].into(), ..load_balancer("old", LoadBalancerState::Active) };
+    let reference = LoadBalancerRef::Existing { name: found.name.clone(), id: found.arn.clone() };
+    let tags = [(tags::CLUSTER, policy.cluster_name.as_str()), (tags::SERVICE, owner)];
+    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    observer.inventory().created_load_balancer(found, tags.into());
+    reference
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_stay_until_a_load_balancer_that_is_given_up_is_gone() {
+    for others in [vec![], vec![service("web")]] {
+        let fixture = Fixture::start(&others, true).await;
+        let old = serving(&fixture, "shop/leaving").await;
+        let revokes = async || {
+            let planned = plan(fixture.sources(), |_| None).await.unwrap();
+            planned.plan.steps.iter().any(|step| matches!(step.action, Action::RevokeIngress { .. }))
+        };
+        assert!(!revokes().await, "it serves, {} others", others.len());
+        fixture.observer.inventory().record(&Action::DeleteLoadBalancer { load_balancer: old });
+        assert!(revokes().await, "it is gone, {} others", others.len());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,10 +32,9 @@ impl Controller {
 
     /// The same with `environment` over the world's.
     pub fn start_in(world: &World, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let log = world.workdir.join(format!("{name}.log"));
-        let output = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
         let admin = format!("127.0.0.1:{}", free_port());
-        let child = command(world)
+        let mut command = command(world);
+        command
             .arg("controller")
             .args(["--load-balancer-class", &world.class, "--admin-address", &admin])
             .args(["--leader-election-namespace", &world.namespace, "--identity", name])
@@ -43,7 +42,15 @@ impl Controller {
             .env("LANDFALL_SWEEP_INTERVAL", "1h")
             .env("LANDFALL_LOG_LEVEL", "info,landfall=debug")
             .args(arguments)
-            .envs(environment.iter().copied())
+            .envs(environment.iter().copied());
+        Self::spawn(world, name, command, admin)
+    }
+
+    /// Starts any command that has an admin server; it logs into a file of its name.
+    pub fn spawn(world: &World, name: &str, mut command: Command, admin: String) -> Self {
+        let log = world.workdir.join(format!("{name}.log"));
+        let output = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second handle"))
             .stderr(output)
@@ -121,7 +128,8 @@ pub fn command(world: &World) -> Command {
     command
 }
 
-fn free_port() -> u16 {
+/// A port of 127.0.0.1 that nobody has at this moment.
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

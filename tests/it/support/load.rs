@@ -1,18 +1,20 @@
-//! Constant load: clients that keep their connection and clients that open one per request, against a set of addresses.
+//! Constant load: clients that keep their connection, clients that open one per request, and (where asked for) clients that
+//! speak HTTP/2, against a set of addresses.
 //!
-//! They behave as HTTP clients should: whoever is told `Connection: close` opens another one. Nothing is tried again: every
-//! request that gets no 200 is a failed one.
+//! They behave as HTTP clients should: whoever is told `Connection: close` or GOAWAY opens another one. Nothing is tried again:
+//! every request that gets no 200 is a failed one.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http2;
 use hyper::header::{CONNECTION, HOST};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -40,6 +42,17 @@ pub struct Tally {
     pub answers: BTreeMap<String, u64>,
 }
 
+/// How a client uses connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// HTTP/1.1, one connection for as long as the server keeps it.
+    Kept,
+    /// HTTP/1.1, one connection for each request.
+    New,
+    /// HTTP/2 with prior knowledge, one connection until GOAWAY.
+    Http2,
+}
+
 /// Clients at work.
 pub struct Load {
     stop: CancellationToken,
@@ -47,12 +60,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts clients that use all `addresses` in turn.
+    /// Starts clients of HTTP/1.1 that use all `addresses` in turn.
     pub fn start(addresses: &[SocketAddr]) -> Self {
+        Self::of(addresses, &[Sort::Kept, Sort::New])
+    }
+
+    /// Starts clients of each of these sorts.
+    pub fn of(addresses: &[SocketAddr], sorts: &[Sort]) -> Self {
         let (stop, start) = (CancellationToken::new(), Instant::now());
         let mut clients = JoinSet::new();
-        for number in 0..2 * CLIENTS {
-            let client = Client { addresses: addresses.to_vec(), next: number, keep: number % 2 == 0, connection: None };
+        for (number, sort) in (0..CLIENTS).flat_map(|_| sorts).enumerate() {
+            let client = Client { addresses: addresses.to_vec(), next: number, sort: *sort, connection: None };
             clients.spawn(client.run(start, stop.clone()));
         }
         Self { stop, clients }
@@ -76,15 +94,37 @@ impl Load {
 
 /// One request on a connection of its own; the name of the pod that answered.
 pub async fn ask(address: SocketAddr) -> Result<String, String> {
-    Client { addresses: vec![address], next: 0, keep: false, connection: None }.request().await
+    Client { addresses: vec![address], next: 0, sort: Sort::New, connection: None }.request().await
 }
 
 struct Client {
     addresses: Vec<SocketAddr>,
     next: usize,
-    /// Whether it keeps its connection.
-    keep: bool,
-    connection: Option<(SocketAddr, SendRequest<Empty<Bytes>>)>,
+    sort: Sort,
+    connection: Option<(SocketAddr, Sender)>,
+}
+
+enum Sender {
+    Http1(SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Sender {
+    async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => sender.send_request(request).await,
+            Self::Http2(sender) => sender.send_request(request).await,
+        }
+    }
+
+    /// Whether another request may follow.
+    async fn is_open(&mut self) -> bool {
+        match self {
+            // Told by the answer's head.
+            Self::Http1(_) => true,
+            Self::Http2(sender) => sender.ready().await.is_ok() && !sender.is_closed(),
+        }
+    }
 }
 
 impl Client {
@@ -112,34 +152,52 @@ impl Client {
     }
 
     async fn request(&mut self) -> Result<String, String> {
-        let (address, mut connection) = match self.connection.take() {
+        let mut kept = self.connection.take();
+        if let Some((_, connection)) = &mut kept
+            && !connection.is_open().await
+        {
+            kept = None;
+        }
+        let (address, mut connection) = match kept {
             Some(kept) => kept,
             None => self.connect().await?,
         };
-        let mut request = Request::get("/").header(HOST, address.to_string());
-        if !self.keep {
+        let mut request = Request::get(format!("http://{address}/"));
+        if self.sort != Sort::Http2 {
+            request = Request::get("/").header(HOST, address.to_string());
+        }
+        if self.sort == Sort::New {
             request = request.header(CONNECTION, "close");
         }
         let request = request.body(Empty::new()).map_err(|problem| problem.to_string())?;
-        let answer = connection.send_request(request).await.map_err(|problem| format!("{problem:?}"))?;
+        let answer = connection.send(request).await.map_err(|problem| format!("{problem:?}"))?;
         let (status, closes) = (answer.status(), answer.headers().get(CONNECTION).is_some_and(|value| value == "close"));
         let body = answer.into_body().collect().await.map_err(|problem| format!("{problem:?}"))?.to_bytes();
         if status != StatusCode::OK {
             return Err(status.to_string());
         }
-        if self.keep && !closes {
+        if self.sort != Sort::New && !closes {
             self.connection = Some((address, connection));
         }
         Ok(String::from_utf8_lossy(&body).trim().to_owned())
     }
 
-    async fn connect(&mut self) -> Result<(SocketAddr, SendRequest<Empty<Bytes>>), String> {
+    async fn connect(&mut self) -> Result<(SocketAddr, Sender), String> {
         let address = self.address();
         self.next += 1;
         let stream = TcpStream::connect(address).await.map_err(|problem| format!("connect: {problem}"))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|problem| format!("{problem:?}"))?;
-        // Its end shows as an error of the request.
-        tokio::spawn(connection);
+        let stream = TokioIo::new(stream);
+        // The end of a connection shows as an error of the request.
+        let sender = if self.sort == Sort::Http2 {
+            let (sender, connection) =
+                http2::handshake(TokioExecutor::new(), stream).await.map_err(|problem| format!("{problem:?}"))?;
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(stream).await.map_err(|problem| format!("{problem:?}"))?;
+            tokio::spawn(connection);
+            Sender::Http1(sender)
+        };
         Ok((address, sender))
     }
 }

@@ -236,12 +236,13 @@ impl World {
         self.calls_since(mark)
     }
 
-    /// Events on a Service: reason, count, note.
+    /// Landfall's events on a Service (the API server has some of its own): reason, count, note.
     pub async fn events(&self, name: &str) -> Vec<(String, i32, String)> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let list = events.list(&ListParams::default()).await.expect("events");
         list.items
             .into_iter()
+            .filter(|event| event.reporting_controller.as_deref() == Some("landfall"))
             .filter(|event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(name))
             .map(|event| {
                 let count = event.series.map_or(1, |series| series.count);

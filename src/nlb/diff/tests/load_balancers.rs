@@ -120,6 +120,37 @@ fn the_old_load_balancer_goes_when_the_new_one_serves_and_is_published() {
 }
 
 #[test]
+fn the_old_load_balancer_stays_until_the_new_one_has_healthy_targets_where_it_has_some() {
+    let old = ["lf-web-internet-facing-tcp-80-instance", "lf-web-internet-facing-tcp-443-instance"];
+    let new = ["lf-web-internal-tcp-80-instance", "lf-web-internal-tcp-443-instance"];
+    let desired = Ask { scheme: Scheme::Internal, ..Ask::default() }.desired();
+    let mut world = Ask::default().settled();
+    world.apply(&world.plan(&desired), usize::MAX);
+    world.tick(&desired);
+    let with = |healthy: &[&str]| {
+        let mut world = world.clone();
+        for (name, seen) in &mut world.observed.target_groups {
+            let mut state = if healthy.contains(&name.as_str()) { TargetState::Healthy } else { TargetState::Unhealthy };
+            for health in seen.targets.values_mut() {
+                // One is enough.
+                health.state = std::mem::replace(&mut state, TargetState::Unhealthy);
+            }
+        }
+        steps(&world.plan(&desired)).iter().any(|step| step.contains("DeleteLoadBalancer"))
+    };
+    assert!(!with(&old), "only the old one works");
+    assert!(!with(&[old[0], old[1], new[0]]), "one port is missing");
+    assert!(with(&[old[0], old[1], new[0], new[1]]));
+    assert!(with(&[old[0], new[0]]), "what does not work there either is not waited for");
+    assert!(with(&[]), "nothing works");
+    for seen in world.observed.target_groups.values_mut() {
+        seen.targets.values_mut().for_each(|health| health.state = TargetState::Healthy);
+    }
+    let empty = Ask { scheme: Scheme::Internal, targets: BTreeSet::new(), ..Ask::default() }.desired();
+    assert!(steps(&world.plan(&empty)).iter().any(|step| step.contains("DeleteLoadBalancer")), "no target is wanted");
+}
+
+#[test]
 fn a_foreign_load_balancer_of_that_name_is_left_alone() {
     let custom = Ask { name: Some("web"), ..one_port() };
     let mut world = custom.settled();

@@ -68,7 +68,7 @@ impl World {
         observed
     }
 
-    /// Time passes: what is provisioned becomes active, what drains is gone, the new host name is published.
+    /// Time passes: what is provisioned becomes active, what drains is gone, what is new is healthy, the new host name is published.
     pub(super) fn tick(&mut self, desired: &Desired) {
         self.observed.backend_group.get_or_insert_with(|| "sg-backend".into());
         for seen in self.observed.load_balancers.values_mut() {
@@ -78,6 +78,8 @@ impl World {
         }
         for seen in self.observed.target_groups.values_mut() {
             seen.targets.retain(|_, health| health.state != TargetState::Draining);
+            let initial = seen.targets.values_mut().filter(|health| health.state == TargetState::Initial);
+            initial.for_each(|health| health.state = TargetState::Healthy);
         }
         let wanted = desired.load_balancer.as_ref().and_then(|wanted| self.observed.load_balancers.get(&wanted.name));
         if let Some(seen) = wanted.filter(|seen| seen.load_balancer.state.serves()) {
@@ -159,7 +161,7 @@ impl World {
                 self.observed.security_groups.remove(group.name());
             }
             Action::TagSecurityGroup { group, set, remove } => retag(&mut self.group(before, group).tags, set, remove),
-            Action::CreateTargetGroup { name, protocol, port, target_type, ip_address_type, health_check, tags, .. } => {
+            Action::CreateTargetGroup { name, protocol, port, target_type, ip_address_type, vpc, health_check, tags } => {
                 let target_group = TargetGroup {
                     arn: format!("tg-{}", self.id()).into(),
                     name: name.clone(),
@@ -168,6 +170,7 @@ impl World {
                     target_type: target_type.clone(),
                     ip_address_type: ip_address_type.clone(),
                     health_check: health_check.clone(),
+                    vpc: Some(vpc.clone()),
                     load_balancers: BTreeSet::new(),
                 };
                 let default = |key: &str| target_group_default(key, protocol, target_type);

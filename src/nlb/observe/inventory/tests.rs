@@ -100,6 +100,7 @@ async fn registrations_and_drains_are_remembered_as_aws_will_show_them() {
             healthy_threshold: 3,
             unhealthy_threshold: 3,
         },
+        vpc: Some("vpc-1".into()),
         load_balancers: BTreeSet::new(),
     };
     inventory.created_target_group(group, owned());

@@ -1,7 +1,7 @@
 //! `landfall-backend`: the small web server that stands behind Services in tests and in the demo. Imports nothing of the crate.
 //!
 //! Every path answers 200 with the pod's name; `/slow?ms=N` does so after N milliseconds. The response header `client-address` tells
-//! whom it saw as the client. After SIGTERM it goes on serving, asks clients by `Connection: close` to go elsewhere, and ends when no
+//! whom it saw as the client. A request to upgrade (to a websocket, say) is granted: what comes then is sent back. After SIGTERM it goes on serving, asks clients by `Connection: close` to go elsewhere, and ends when no
 //! connection is left or the drain time is over.
 
 use std::convert::Infallible;
@@ -14,11 +14,12 @@ use bytes::Bytes;
 use clap::Parser;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -49,6 +50,8 @@ struct Arguments {
 struct Server {
     answer: Bytes,
     draining: CancellationToken,
+    /// Upgraded connections are none of HTTP's any more: they are waited for all the same.
+    upgraded: TaskTracker,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,7 +73,8 @@ async fn serve(arguments: Arguments) -> Result<(), std::io::Error> {
     println!("listening on {listen}");
 
     let name = arguments.pod_name.unwrap_or(arguments.host_name);
-    let server = Arc::new(Server { answer: format!("{name}\n").into(), draining: CancellationToken::new() });
+    let server =
+        Arc::new(Server { answer: format!("{name}\n").into(), draining: CancellationToken::new(), upgraded: TaskTracker::new() });
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let mut end_of_drain = None;
     loop {
@@ -87,9 +91,10 @@ async fn serve(arguments: Arguments) -> Result<(), std::io::Error> {
                 println!("SIGTERM: draining, {} connections are open", connections.len());
                 server.draining.cancel();
                 connections.close();
+                server.upgraded.close();
                 end_of_drain = Some(Instant::now() + Duration::from_secs(arguments.drain_seconds));
             }
-            () = connections.wait(), if end_of_drain.is_some() => break,
+            () = async { tokio::join!(connections.wait(), server.upgraded.wait()); }, if end_of_drain.is_some() => break,
             () = sleep_until(end_of_drain.unwrap_or_else(Instant::now)), if end_of_drain.is_some() => break,
         }
     }
@@ -105,9 +110,10 @@ async fn converse(stream: TcpStream, client: SocketAddr, server: Arc<Server>, cu
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
         let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(answer(&request, client, &server).await) }
+        async move { Ok::<_, Infallible>(answer(request, client, &server).await) }
     });
-    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -116,7 +122,15 @@ async fn converse(stream: TcpStream, client: SocketAddr, server: Arc<Server>, cu
     let _ = connection.await;
 }
 
-async fn answer(request: &Request<Incoming>, client: SocketAddr, server: &Server) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, client: SocketAddr, server: &Server) -> Response<Full<Bytes>> {
+    if let Some(protocol) = request.headers().get(UPGRADE).cloned() {
+        server.upgraded.spawn(echo(request));
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.headers_mut().insert(UPGRADE, protocol);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        return response;
+    }
     if request.uri().path() == "/slow" {
         let value = request.uri().query().and_then(|query| query.strip_prefix("ms=")?.parse().ok());
         sleep(Duration::from_millis(value.unwrap_or(0))).await;
@@ -130,4 +144,13 @@ async fn answer(request: &Request<Incoming>, client: SocketAddr, server: &Server
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Sends back what comes, until the other side is done.
+async fn echo(request: Request<Incoming>) {
+    if let Ok(upgraded) = hyper::upgrade::on(request).await {
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+        let _ = write.shutdown().await;
+    }
 }

@@ -1,0 +1,163 @@
+//! The proxies that are compared, each as one process with one thread.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+pub const HTTP: u16 = 18080;
+pub const HTTPS: u16 = 18443;
+pub const BACKEND: u16 = 18090;
+
+/// Core of the proxy under test, and of everything else.
+const PROXY_CORE: &str = "0";
+const OTHER_CORE: &str = "1";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    Landfall,
+    Nginx,
+    Haproxy,
+}
+
+impl Peer {
+    pub const ALL: [Self; 3] = [Self::Landfall, Self::Nginx, Self::Haproxy];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Landfall => "landfall",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// Starts it; the folder has `cert.pem` and `key.pem`.
+    pub fn start(self, folder: &Path) -> Process {
+        let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+        let command = match self {
+            Self::Landfall => {
+                let own = std::env::current_exe().expect("this program");
+                let (http, https) = (format!("127.0.0.1:{HTTP}"), format!("127.0.0.1:{HTTPS}"));
+                [own.to_str().expect("UTF-8").to_owned(), "serve".into(), http, https, folder.to_str().expect("UTF-8").to_owned()]
+                    .into()
+            }
+            Self::Nginx => {
+                std::fs::write(path("nginx.conf"), nginx(folder)).expect("written");
+                vec!["nginx".to_owned(), "-p".into(), path(""), "-e".into(), "stderr".into(), "-c".into(), path("nginx.conf")]
+            }
+            Self::Haproxy => {
+                let both = ["cert.pem", "key.pem"].map(|name| std::fs::read_to_string(path(name)).expect("read")).concat();
+                std::fs::write(path("both.pem"), both).expect("written");
+                std::fs::write(path("haproxy.cfg"), haproxy(folder)).expect("written");
+                vec!["haproxy".to_owned(), "-db".into(), "-f".into(), path("haproxy.cfg")]
+            }
+        };
+        Process::start(PROXY_CORE, &command)
+    }
+}
+
+/// The load's or the backend's process.
+pub fn elsewhere(command: &[String]) -> Process {
+    Process::start(OTHER_CORE, command)
+}
+
+/// Runs to its end on the other core; what it printed.
+pub fn output_elsewhere(command: &[String]) -> String {
+    let output = pinned(OTHER_CORE, command).stderr(Stdio::null()).output().expect("it runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// On one core, ahead of everything that is not measured.
+fn pinned(core: &str, command: &[String]) -> Command {
+    let mut all = Command::new("taskset");
+    all.args(["-c", core, "chrt", "--rr", "1"]).args(command).stdin(Stdio::null());
+    all
+}
+
+/// A process that ends with this value.
+pub struct Process(Child);
+
+impl Process {
+    fn start(core: &str, command: &[String]) -> Self {
+        let child = pinned(core, command).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|problem| panic!("{command:?}: {problem}")))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Nanoseconds on a processor, of all its threads.
+    pub fn cpu(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let time = |task: PathBuf| -> Option<u64> {
+            std::fs::read_to_string(task.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+        };
+        tasks.filter_map(|task| time(task.ok()?.path())).sum()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn nginx(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off; keepalive_requests 1000000; keepalive_timeout 75s; server_tokens off; tcp_nodelay on;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  upstream backend {{ server 127.0.0.1:{BACKEND}; keepalive 512; keepalive_requests 1000000; }}
+  server {{
+    listen 127.0.0.1:{HTTP} backlog=4096;
+    listen 127.0.0.1:{HTTPS} ssl http2 backlog=4096;
+    ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+    http2_max_concurrent_streams 128;
+    location / {{
+      proxy_pass http://backend; proxy_http_version 1.1;
+      proxy_set_header Connection \"\"; proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr;
+      proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+"
+    )
+}
+
+fn haproxy(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "global
+  nbthread 1
+  maxconn 16384
+defaults
+  mode http
+  timeout client 75s
+  timeout server 60s
+  timeout connect 5s
+  http-reuse always
+frontend web
+  bind 127.0.0.1:{HTTP}
+  bind 127.0.0.1:{HTTPS} ssl crt {folder}/both.pem alpn h2,http/1.1
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+  default_backend upstream
+backend upstream
+  server one 127.0.0.1:{BACKEND} pool-max-conn 512
+"
+    )
+}

@@ -1,0 +1,190 @@
+//! One line of the access log, in ingress-nginx's default format (`log-format-upstream`), which people parse.
+//!
+//! Pure: what is known of a request → bytes.
+
+use std::fmt;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::routes::table::Backend;
+
+/// What the line is made of.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    pub remote_addr: IpAddr,
+    /// Escaped already, as are the next four; empty where there is none.
+    pub remote_user: &'a [u8],
+    pub time_local: &'a str,
+    pub request: &'a [u8],
+    pub status: u16,
+    pub body_bytes_sent: u64,
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+    pub request_length: u64,
+    pub request_time: Duration,
+    pub upstream_name: UpstreamName<'a>,
+    pub attempts: &'a [Attempt],
+    pub request_id: &'a [u8],
+}
+
+/// `$proxy_upstream_name`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UpstreamName<'a> {
+    /// The request did not get so far.
+    None,
+    /// No rule matched, and there is nobody for that.
+    Default,
+    /// `namespace-service-port`.
+    Backend(&'a Backend),
+}
+
+impl fmt::Display for UpstreamName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Default => f.write_str("upstream-default-backend"),
+            Self::Backend(Backend { namespace, service, port, .. }) => write!(f, "{namespace}-{service}-{port}"),
+        }
+    }
+}
+
+/// One endpoint that was tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    pub address: SocketAddr,
+    /// Bytes of the response's body.
+    pub length: u64,
+    pub took: Duration,
+    /// None before the response's head came; nginx writes `-`.
+    pub status: Option<u16>,
+}
+
+/// Writes to a `Vec` cannot fail.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
+}
+
+impl Line<'_> {
+    /// Appends it, with the line's end.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        put!(out, "{} - ", self.remote_addr);
+        out.extend_from_slice(or_dash(self.remote_user));
+        put!(out, " [{}] \"", self.time_local);
+        out.extend_from_slice(self.request);
+        put!(out, "\" {:03} {} \"", self.status, self.body_bytes_sent);
+        out.extend_from_slice(or_dash(self.referer));
+        out.extend_from_slice(b"\" \"");
+        out.extend_from_slice(or_dash(self.user_agent));
+        put!(out, "\" {} ", self.request_length);
+        seconds(out, self.request_time);
+        put!(out, " [{}] [] ", self.upstream_name);
+        self.list(out, |out, attempt| put!(out, "{}", attempt.address));
+        out.push(b' ');
+        self.list(out, |out, attempt| put!(out, "{}", attempt.length));
+        out.push(b' ');
+        self.list(out, |out, attempt| seconds(out, attempt.took));
+        out.push(b' ');
+        self.list(out, |out, attempt| match attempt.status {
+            Some(status) => put!(out, "{status:03}"),
+            None => out.push(b'-'),
+        });
+        out.push(b' ');
+        out.extend_from_slice(or_dash(self.request_id));
+        out.push(b'\n');
+    }
+
+    fn list(&self, out: &mut Vec<u8>, write: impl Fn(&mut Vec<u8>, &Attempt)) {
+        for (at, attempt) in self.attempts.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b", ");
+            }
+            write(out, attempt);
+        }
+        if self.attempts.is_empty() {
+            out.push(b'-');
+        }
+    }
+}
+
+fn or_dash(text: &[u8]) -> &[u8] {
+    if text.is_empty() { b"-" } else { text }
+}
+
+/// `0.042`.
+fn seconds(out: &mut Vec<u8>, time: Duration) {
+    put!(out, "{}.{:03}", time.as_secs(), time.subsec_millis());
+}
+
+/// As nginx escapes: `"`, `\`, and what is not printable ASCII as `\xHH`.
+pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        match byte {
+            b'"' | b'\\' | ..b' ' | 0x7f.. => put!(out, "\\x{byte:02X}"),
+            _ => out.push(*byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::table::Endpoints;
+
+    fn line<'a>(backend: &'a Backend, attempts: &'a [Attempt]) -> Line<'a> {
+        Line {
+            remote_addr: "192.0.2.1".parse().unwrap(),
+            remote_user: b"",
+            time_local: "25/Nov/2026:20:39:00 +0000",
+            request: b"GET /a?b HTTP/1.1",
+            status: 200,
+            body_bytes_sent: 612,
+            referer: b"",
+            user_agent: b"curl/8.1",
+            request_length: 81,
+            request_time: Duration::from_micros(1_042_999),
+            upstream_name: UpstreamName::Backend(backend),
+            attempts,
+            request_id: b"0123456789abcdef0123456789abcdef",
+        }
+    }
+
+    #[test]
+    fn a_line_is_what_ingress_nginx_writes() {
+        let attempt = |address: &str, status| Attempt {
+            address: address.parse().unwrap(),
+            length: 612,
+            took: Duration::from_millis(41),
+            status,
+        };
+        let backend = Backend {
+            namespace: "default".into(),
+            service: "web".into(),
+            port: "80".into(),
+            endpoints: Endpoints::Addresses([].into()),
+        };
+        for (attempts, expected) in [
+            (vec![attempt("10.0.0.7:8080", Some(200))], "10.0.0.7:8080 612 0.041 200"),
+            (
+                vec![attempt("10.0.0.7:8080", Some(502)), attempt("10.0.0.8:8080", None)],
+                "10.0.0.7:8080, 10.0.0.8:8080 612, 612 0.041, 0.041 502, -",
+            ),
+            (vec![], "- - - -"),
+        ] {
+            let mut out = Vec::new();
+            line(&backend, &attempts).write(&mut out);
+            let expected = format!(
+                "192.0.2.1 - - [25/Nov/2026:20:39:00 +0000] \"GET /a?b HTTP/1.1\" 200 612 \"-\" \"curl/8.1\" 81 1.042 \
+                 [default-web-80] [] {expected} 0123456789abcdef0123456789abcdef\n"
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_would_break_a_line_is_escaped() {
+        let mut out = Vec::new();
+        escape(b"a \"b\" \\ \r\n\x7f\xc3\xa4~", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), r"a \x22b\x22 \x5C \x0D\x0A\x7F\xC3\xA4~");
+    }
+}

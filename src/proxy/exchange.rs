@@ -1,0 +1,349 @@
+//! One request, from its head to the end of its response.
+//!
+//! [`Exchange::run`] is the list of steps, in the order of nginx's phases, which users' configurations depend on. A step
+//! passes the request on or gives the [`Answer`]. Neighbours: [`forward`] talks to endpoints, [`headers`] and [`identity`]
+//! know what both sides may learn of each other, [`record`] remembers what is logged and counted.
+
+pub(super) mod body;
+
+mod forward;
+
+mod headers;
+
+mod identity;
+
+mod pages;
+
+pub(super) mod record;
+
+pub(super) mod response;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+use super::client::{Client, Origin, Tunnel};
+use super::guard::Message;
+use super::guard::head::is_host;
+use super::metrics::{self, Labels};
+use super::refusal::Refusal;
+use super::upstream::names;
+use super::worker::{Phase, Snapshot};
+use crate::routes::RouteTable;
+use crate::routes::lookup::{Decision, host_name};
+use crate::routes::options::RouteOptions;
+use crate::routes::table::{BackendIndex, Endpoints, Host, Route};
+use forward::Reply;
+use identity::Identity;
+use pages::Answer;
+use record::Record;
+use response::ResponseBody;
+
+/// Answers one request of a connection.
+pub(super) async fn answer(origin: Origin, request: Request<Incoming>) -> Response<ResponseBody> {
+    let client = Rc::clone(&origin.client);
+    let number = client.begin();
+    let message = origin.inlet.as_ref().and_then(|inlet| inlet.next());
+    let snapshot = client.worker.snapshot();
+    let record = Record::new(&origin, message.as_ref(), &request);
+    let upgrade = message.as_ref().is_some_and(|message| message.upgrade);
+    let (parts, body) = request.into_parts();
+    let version = parts.version;
+    let mut exchange = Exchange {
+        origin: &origin,
+        snapshot: &snapshot,
+        upgrade,
+        host_value: HeaderValue::from_static(""),
+        identity: None,
+        host: None,
+        route: None,
+        backend: None,
+        resolved: None,
+        options: &snapshot.route_defaults,
+        method: parts.method.clone(),
+        parts,
+        body: Some(body),
+        record,
+    };
+    let reply = exchange.run(message).await;
+    let close = number >= snapshot.table.global.keep_alive_requests || client.worker.phase() > Phase::Serving;
+    exchange.respond(reply, version, close)
+}
+
+/// A request on its way through the steps, and what they have found out.
+struct Exchange<'a> {
+    origin: &'a Origin,
+    snapshot: &'a Rc<Snapshot>,
+    /// The client asks to change the protocol.
+    upgrade: bool,
+    /// For which host, as the request says it.
+    host_value: HeaderValue,
+    identity: Option<Identity>,
+    host: Option<&'a Host>,
+    route: Option<&'a Route>,
+    backend: Option<BackendIndex>,
+    /// Where an ExternalName leads.
+    resolved: Option<Rc<[SocketAddr]>>,
+    options: &'a RouteOptions,
+    method: Method,
+    parts: Parts,
+    body: Option<Incoming>,
+    record: Box<Record>,
+}
+
+impl<'a> Exchange<'a> {
+    async fn run(&mut self, message: Option<Message>) -> Result<Reply, Answer> {
+        refused(message)?;
+        self.hygiene()?;
+        self.identify();
+        self.host();
+        self.health()?;
+        self.decide()?;
+        self.body_limit()?;
+        // Here: CORS preflight, redirects, rewriting (annotations, not there yet).
+        self.tls_redirect()?;
+        self.endpoints().await?;
+        // Here: limits, access lists, authentication (annotations, not there yet).
+        self.forward().await
+    }
+
+    fn client(&self) -> &'a Rc<Client> {
+        &self.origin.client
+    }
+
+    /// Every step after [`Exchange::identify`] has one.
+    fn identity(&self) -> Result<&Identity, Answer> {
+        self.identity.as_ref().ok_or(Answer::Status(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    /// What HTTP/1's guard has checked already, for HTTP/2; and which host the request names.
+    fn hygiene(&mut self) -> Result<(), Refusal> {
+        let global = &self.snapshot.table.global;
+        let (uri, headers) = (&self.parts.uri, &self.parts.headers);
+        if matches!(self.parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::NotAllowed);
+        }
+        let path = uri.path_and_query().map_or("", |it| it.as_str());
+        let mut hosts = headers.get_all(HOST).iter();
+        let named = hosts.next();
+        if self.parts.version == Version::HTTP_2 {
+            if path.len() > global.header_line_limit {
+                return Err(Refusal::UriTooLong);
+            }
+            if headers.len() > global.header_count_limit {
+                return Err(Refusal::TooManyHeaders);
+            }
+            let longest = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).max();
+            if longest.unwrap_or(0) > global.header_line_limit {
+                return Err(Refusal::HeaderTooLarge);
+            }
+            let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+            let same = match (authority, named) {
+                (Some(authority), Some(host)) => authority.eq_ignore_ascii_case(host.as_bytes()),
+                (None, None) => false,
+                _ => true,
+            };
+            let host = authority.or(named.map(HeaderValue::as_bytes)).unwrap_or_default();
+            if !path.starts_with('/') || !same || hosts.next().is_some() || !is_host(host) {
+                return Err(Refusal::BadRequest);
+            }
+            self.host_value = HeaderValue::from_bytes(host).map_err(|_| Refusal::BadRequest)?;
+        } else if let Some(host) = named {
+            self.host_value = host.clone();
+        }
+        Ok(())
+    }
+
+    fn identify(&mut self) {
+        let host = if self.host_value.is_empty() { HeaderValue::from_static("_") } else { self.host_value.clone() };
+        let global = &self.snapshot.table.global;
+        let identity = identity::identify(self.client(), &self.parts.headers, host, global);
+        self.record.asked_by(identity.address);
+        self.identity = Some(identity);
+        let given = self.parts.headers.get(headers::X_REQUEST_ID).filter(|id| !id.is_empty());
+        self.record.request_id = given.cloned().or_else(|| global.generate_request_id.then(request_id));
+    }
+
+    /// By what the request itself says; what a proxy before us was asked for only appears in redirects.
+    fn host(&mut self) {
+        let table: &'a RouteTable = &self.snapshot.table;
+        self.host = Some(&**table.host(self.host_value.to_str().unwrap_or_default()));
+    }
+
+    /// `/healthz` of the default host, for load balancers.
+    fn health(&self) -> Result<(), Answer> {
+        let default = self.host.is_some_and(|host| std::ptr::eq(host, &*self.snapshot.table.hosts.default));
+        if default && self.parts.uri.path() == "/healthz" { Err(Answer::Healthy) } else { Ok(()) }
+    }
+
+    fn decide(&mut self) -> Result<(), Answer> {
+        let Some(host) = self.host else { return Err(StatusCode::NOT_FOUND.into()) };
+        let fallback = self.snapshot.table.default_backend;
+        match host.decide(self.parts.uri.path()) {
+            Decision::Route(route) => {
+                self.options = &route.options;
+                self.backend = route.backend;
+                if route.service.is_empty() && route.backend.is_none() {
+                    self.backend = fallback;
+                    self.record.goes_nowhere();
+                } else {
+                    self.route = Some(route);
+                }
+            }
+            Decision::AddSlash => return Err(self.add_slash()?),
+            Decision::Unmatched => {
+                self.backend = fallback;
+                self.record.goes_nowhere();
+            }
+            Decision::Malformed => return Err(Refusal::BadRequest.into()),
+        }
+        if let Some(backend) = self.backend {
+            self.record.goes_to(self.snapshot, backend);
+        }
+        Ok(())
+    }
+
+    /// To the same path with a slash, on the host and the scheme that were asked for.
+    fn add_slash(&self) -> Result<Answer, Answer> {
+        let uri = &self.parts.uri;
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let scheme = if self.client().https { "https" } else { "http" };
+        let location =
+            format!("{scheme}://{}{}/{query}", host_name(self.identity()?.host.to_str().unwrap_or_default()), uri.path());
+        redirect(StatusCode::MOVED_PERMANENTLY, &location)
+    }
+
+    fn body_limit(&self) -> Result<(), Refusal> {
+        let Some(value) = self.parts.headers.get(CONTENT_LENGTH) else { return Ok(()) };
+        let length: u64 = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Refusal::BadRequest)?;
+        if self.options.body_limit.is_some_and(|limit| length > limit) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+    }
+
+    fn tls_redirect(&self) -> Result<(), Answer> {
+        let identity = self.identity()?;
+        let tls = self.host.is_some_and(|host| host.options.tls);
+        let options = self.options;
+        let wanted = self.route.is_some() && (options.force_ssl_redirect || options.ssl_redirect && tls);
+        let path = self.parts.uri.path_and_query().map_or("/", |it| it.as_str());
+        if !wanted || identity.https || path.starts_with("/.well-known/acme-challenge") {
+            return Ok(());
+        }
+        let status =
+            StatusCode::from_u16(self.snapshot.table.global.http_redirect_code).unwrap_or(StatusCode::PERMANENT_REDIRECT);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        Err(redirect(status, &format!("https://{}{path}", host_name(identity.host.to_str().unwrap_or_default())))?)
+    }
+
+    /// Who can take the request.
+    async fn endpoints(&mut self) -> Result<(), Answer> {
+        let Some(index) = self.backend else {
+            let status = if self.route.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND };
+            return Err(status.into());
+        };
+        if let Some(Endpoints::Name { host, port }) = self.snapshot.endpoints(index) {
+            let worker = &self.client().worker;
+            let resolving = worker.timers.within(names::LIMIT, worker.upstream.names.resolve(host, *port));
+            // Rare, and large: not part of every request's state.
+            self.resolved = Some(Box::pin(resolving).await.unwrap_or_default());
+        }
+        match (self.candidates().is_empty(), self.route) {
+            (false, _) => Ok(()),
+            (true, Some(_)) => Err(StatusCode::SERVICE_UNAVAILABLE.into()),
+            // A default backend without endpoints is none.
+            (true, None) => Err(StatusCode::NOT_FOUND.into()),
+        }
+    }
+
+    /// Endpoints that may take the request.
+    fn candidates(&self) -> &[SocketAddr] {
+        match (&self.resolved, self.backend.and_then(|index| self.snapshot.endpoints(index))) {
+            (Some(resolved), _) => resolved,
+            (None, Some(Endpoints::Addresses(addresses))) => addresses,
+            _ => &[],
+        }
+    }
+
+    /// The response to the client. Nothing is decided after this.
+    fn respond(mut self, reply: Result<Reply, Answer>, version: Version, close: bool) -> Response<ResponseBody> {
+        let client = Rc::clone(self.client());
+        if self.upgrade
+            && let Some(inlet) = &self.origin.inlet
+        {
+            inlet.decide(matches!(reply, Ok(Reply::Upgraded(_, _))));
+        }
+        let (status, refused) = match &reply {
+            Ok(Reply::Streamed(response)) => (response.status(), false),
+            Ok(Reply::Upgraded(_, _)) => (StatusCode::SWITCHING_PROTOCOLS, false),
+            Err(answer) => (answer.status(), answer.closes()),
+        };
+        let series = self.series(status);
+        self.record.respond(status, series);
+        let https = self.identity.as_ref().map_or(client.https, |identity| identity.https);
+        let mut response = match reply {
+            Ok(Reply::Streamed(response)) => {
+                let (parts, streaming) = response.into_parts();
+                Response::from_parts(parts, ResponseBody::upstream(streaming, self.record))
+            }
+            Ok(Reply::Upgraded(response, endpoint)) => {
+                client.set_tunnel(Tunnel { endpoint, idle: self.options.read_timeout, record: self.record });
+                response
+            }
+            Err(answer) => {
+                let mut response = Response::new(ResponseBody::none());
+                *response.status_mut() = status;
+                let page = answer.render(response.headers_mut());
+                response.map(|_| ResponseBody::page(page, self.record))
+            }
+        };
+        let headers = response.headers_mut();
+        if https {
+            headers::secure(headers, self.snapshot.hsts.as_ref());
+        }
+        if (close || refused) && version < Version::HTTP_2 && status != StatusCode::SWITCHING_PROTOCOLS {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The numbers that the request is counted under; none for what no rule matched.
+    fn series(&self, status: StatusCode) -> Option<std::sync::Arc<metrics::Series>> {
+        let (host, route) = (self.host?, self.route?);
+        Some(self.client().worker.counters.series(&Labels {
+            host: &host.name,
+            status: status.as_u16(),
+            method: metrics::method(&self.method),
+            path: &route.path,
+            namespace: &route.namespace,
+            ingress: &route.ingress,
+            service: &route.service,
+        }))
+    }
+}
+
+/// What the guard does not let pass.
+fn refused(message: Option<Message>) -> Result<(), Refusal> {
+    match message.and_then(|message| message.refused) {
+        Some((refusal, _)) => Err(refusal),
+        None => Ok(()),
+    }
+}
+
+fn redirect(status: StatusCode, location: &str) -> Result<Answer, Answer> {
+    let location = HeaderValue::from_str(location).or_else(|_| HeaderValue::from_bytes(location.as_bytes()));
+    location.map(|location| Answer::Redirect(status, location)).map_err(|_| Refusal::BadRequest.into())
+}
+
+/// 32 hexadecimal digits.
+fn request_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value & 0xf)).copied().unwrap_or(b'0');
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}

@@ -1,0 +1,187 @@
+//! The response's body on its way to the client: counted, timed, and the place where an exchange ends.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::super::timers::Timer;
+use super::super::upstream::pool::Lease;
+use super::body::{Progress, Waiting};
+use super::record::Record;
+
+/// What hyper sends to a client. The exchange is over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    content: Content,
+    record: Option<Box<Record>>,
+    /// The codec holds a piece that it has not asked to follow up yet.
+    handed: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    Page(Option<Bytes>),
+    Upstream(Box<Streaming>),
+}
+
+#[derive(Debug)]
+pub(super) struct Streaming {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    progress: Rc<Progress>,
+    read_timeout: Duration,
+    /// Made when the endpoint is waited for the first time.
+    timer: Option<Timer>,
+    waiting: bool,
+}
+
+/// The response did not come to its end.
+#[derive(Debug)]
+pub(crate) enum ResponseError {
+    /// The endpoint broke off.
+    Upstream(hyper::Error),
+    /// The endpoint sent nothing for too long.
+    Timeout,
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(error) => write!(f, "the endpoint's response: {error}"),
+            Self::Timeout => f.write_str("the endpoint's response: timed out"),
+        }
+    }
+}
+
+impl std::error::Error for ResponseError {}
+
+impl Streaming {
+    pub(super) fn new(incoming: Incoming, lease: Lease, progress: Rc<Progress>, read_timeout: Duration) -> Self {
+        let mut streaming = Self { incoming, lease: Some(lease), progress, read_timeout, timer: None, waiting: false };
+        if streaming.incoming.is_end_stream() {
+            streaming.ended();
+        }
+        streaming
+    }
+
+    /// The whole response was read. The connection can be used again if the endpoint has read the whole request.
+    fn ended(&mut self) {
+        let whole = self.progress.waiting().0 == Waiting::Answer;
+        if let Some(lease) = self.lease.take().filter(|_| whole) {
+            lease.give_back();
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        record: &mut Option<Box<Record>>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.waiting = false;
+                if let Some(record) = record {
+                    record.received(frame.data_ref().map_or(0, Bytes::len) as u64);
+                }
+                if self.incoming.is_end_stream() {
+                    self.ended();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.ended();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(ResponseError::Upstream(error))))
+            }
+            Poll::Pending => {
+                let Some(lease) = &self.lease else { return Poll::Pending };
+                let timer = self.timer.get_or_insert_with(|| lease.timers().timer());
+                if !std::mem::replace(&mut self.waiting, true) {
+                    timer.set_after(self.read_timeout);
+                }
+                if timer.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.lease = None;
+                Poll::Ready(Some(Err(ResponseError::Timeout)))
+            }
+        }
+    }
+}
+
+impl ResponseBody {
+    /// An answer of our own.
+    pub(super) fn page(page: Bytes, record: Box<Record>) -> Self {
+        Self { content: Content::Page(Some(page).filter(|page| !page.is_empty())), record: Some(record), handed: false }
+    }
+
+    /// An endpoint's answer.
+    pub(super) fn upstream(streaming: Streaming, record: Box<Record>) -> Self {
+        Self { content: Content::Upstream(Box::new(streaming)), record: Some(record), handed: false }
+    }
+
+    /// After a change of protocol: nothing, and somebody else ends the exchange.
+    pub(super) fn none() -> Self {
+        Self { content: Content::Page(None), record: None, handed: false }
+    }
+
+    fn hand(&mut self, hands: bool) {
+        if std::mem::replace(&mut self.handed, hands) == hands {
+            return;
+        }
+        if let Some(record) = &self.record {
+            if hands { record.client().handed() } else { record.client().taken() }
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.hand(false);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = ResponseError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
+        let this = &mut *self;
+        this.hand(false);
+        let polled = match &mut this.content {
+            Content::Page(page) => Poll::Ready(page.take().map(|page| {
+                if let Some(record) = &mut this.record {
+                    record.sent(page.len() as u64);
+                }
+                Ok(Frame::data(page))
+            })),
+            Content::Upstream(streaming) => streaming.poll(cx, &mut this.record),
+        };
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
+            this.hand(true);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Page(page) => page.is_none(),
+            Content::Upstream(streaming) => streaming.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
+            Content::Upstream(streaming) => streaming.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The running proxy, from outside.
+
+mod basics;
+
+mod bodies;
+
+mod clients;
+
+mod forwarding;
+
+mod http2;
+
+mod protocol;
+
+mod smuggling;
+
+mod upstreams;

@@ -1,0 +1,67 @@
+//! Connections to endpoints: which endpoint, an idle connection to it or a new one.
+//!
+//! One [`Upstream`] for each worker; nothing is shared between cores. Neighbours: [`pool`], [`balance`], [`names`].
+
+pub(super) mod balance;
+
+pub(super) mod names;
+
+pub(super) mod pool;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::exchange::body::RequestBody;
+use super::timers::Timers;
+use balance::Balance;
+use names::Names;
+use pool::{Lease, Pool};
+
+/// Sends requests over one connection.
+pub(super) type Sender = http1::SendRequest<RequestBody>;
+
+/// A worker's way to endpoints.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub pool: Rc<Pool>,
+    pub balance: Balance,
+    pub names: Names,
+    timers: Rc<Timers>,
+}
+
+/// No connection to an endpoint.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// Not within the time for it.
+    Timeout,
+    /// Refused, unreachable …
+    Io(io::Error),
+}
+
+impl Upstream {
+    pub(super) fn new(timers: Rc<Timers>, names: Names) -> Self {
+        Self { pool: Pool::new(Rc::clone(&timers)), balance: Balance::new(), names, timers }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self, address: SocketAddr, limit: Duration) -> Result<Lease, ConnectError> {
+        let connected = self.timers.within(limit, TcpStream::connect(address)).await;
+        let stream = connected.ok_or(ConnectError::Timeout)?.map_err(ConnectError::Io)?;
+        // A peer without the option still works, only slower.
+        let _ = stream.set_nodelay(true);
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| ConnectError::Io(io::Error::other(error)))?;
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%address, %error, "an upstream connection ended");
+            }
+        });
+        Ok(Lease::new(sender, address, &self.pool))
+    }
+}

@@ -1,0 +1,340 @@
+//! `landfall ingress` on the real API server: Ingresses are served, changes are in force, status and events tell the truth.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::networking::v1::IngressClass;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::support::data_plane::{
+    DataPlane, class, create_class, create_ingress, delete_class, ingresses, patch_ingress, rule, status_is,
+};
+use crate::support::wait;
+use crate::support::workload::create_backend;
+use crate::support::world::World;
+
+pub fn trials() -> Vec<Trial> {
+    crate::trials!("ingress":
+        an_ingress_is_served_as_soon_as_its_status_says_so,
+        the_status_waits_for_an_endpoint,
+        another_classes_ingress_is_never_touched,
+        a_class_that_comes_later_and_goes_is_followed,
+        a_secret_is_used_exchanged_and_missed,
+        what_is_wrong_is_told_once_and_harms_nobody_else,
+        only_the_leader_writes_and_another_takes_over,
+        the_config_map_is_live,
+    )
+}
+
+/// A Service without pods of ours in front: status.loadBalancer as an NLB controller would write it.
+async fn create_publish_service(world: &World) {
+    let service = json!({
+        "metadata": {"name": "front"},
+        "spec": {"type": "LoadBalancer", "loadBalancerClass": "example.com/none", "ports": [{"port": 80}]},
+    });
+    let service: Service = serde_json::from_value(service).expect("a Service");
+    world.services().create(&PostParams::default(), &service).await.expect("created");
+}
+
+async fn publish_host_name(world: &World, name: &str) {
+    let status = json!({"status": {"loadBalancer": {"ingress": [{"hostname": name}]}}});
+    world.services().patch_status("front", &PatchParams::default(), &Patch::Merge(status)).await.expect("patched");
+}
+
+/// A ClusterIP Service on port 80 for pods labelled `app: <name>` on 8080.
+async fn create_service(world: &World, name: &str) {
+    let service = json!({
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    });
+    let service: Service = serde_json::from_value(service).expect("a Service");
+    world.services().create(&PostParams::default(), &service).await.expect("created");
+}
+
+fn publish(world: &World) -> String {
+    format!("--publish-service={}/front", world.namespace)
+}
+
+async fn an_ingress_is_served_as_soon_as_its_status_says_so(world: World) {
+    create_class(&world).await;
+    create_publish_service(&world).await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 2, 0).await;
+    let data_plane = DataPlane::start(&world, "a", &[&publish(&world)]).await;
+    create_ingress(&world, "shop", &rule("shop.example.com", "/", "web", 80)).await;
+    // No load balancer yet: nothing to publish, but it is served.
+    data_plane.answers("shop.example.com", "/", 200).await;
+    status_is(&world, "shop", &[]).await;
+    publish_host_name(&world, "front-1.elb.example.com").await;
+    status_is(&world, "shop", &["front-1.elb.example.com"]).await;
+
+    // From now on the first request after the status gets its answer.
+    for number in 0..5 {
+        let (name, host) = (format!("more-{number}"), format!("more-{number}.example.com"));
+        create_ingress(&world, &name, &rule(&host, "/", "web", 80)).await;
+        status_is(&world, &name, &["front-1.elb.example.com"]).await;
+        assert_eq!(data_plane.get(&host, "/").await.status, 200, "{host}");
+    }
+
+    // Pods answer by name: both of them.
+    let mut answered = BTreeSet::new();
+    wait::until("an answer from each pod", async || {
+        answered.insert(data_plane.get("shop.example.com", "/").await.body().to_owned());
+        if answered.len() == 2 { Ok(()) } else { Err(answered.clone()) }
+    })
+    .await;
+
+    // An Ingress that goes is served no more, and the others are.
+    ingresses(&world).delete("more-0", &DeleteParams::default()).await.expect("deleted");
+    data_plane.answers("more-0.example.com", "/", 404).await;
+    assert_eq!(data_plane.get("shop.example.com", "/").await.status, 200);
+    data_plane.stop().await;
+    // The load balancer is still there: so is the address.
+    status_is(&world, "shop", &["front-1.elb.example.com"]).await;
+    delete_class(&world).await;
+}
+
+async fn the_status_waits_for_an_endpoint(world: World) {
+    create_class(&world).await;
+    create_publish_service(&world).await;
+    publish_host_name(&world, "front-1.elb.example.com").await;
+    create_service(&world, "web").await;
+    let data_plane = DataPlane::start(&world, "a", &[&publish(&world)]).await;
+    create_ingress(&world, "shop", &rule("shop.example.com", "/", "web", 80)).await;
+    data_plane.answers("shop.example.com", "/", 503).await;
+    // Another one, created later, has what it needs: when that one's status is there the first one's could have been.
+    create_service(&world, "other").await;
+    create_backend(&world, "other", 1, 0).await;
+    create_ingress(&world, "other", &rule("other.example.com", "/", "other", 80)).await;
+    status_is(&world, "other", &["front-1.elb.example.com"]).await;
+    status_is(&world, "shop", &[]).await;
+    create_backend(&world, "web", 1, 0).await;
+    status_is(&world, "shop", &["front-1.elb.example.com"]).await;
+    assert_eq!(data_plane.get("shop.example.com", "/").await.status, 200);
+    data_plane.stop().await;
+    delete_class(&world).await;
+}
+
+async fn another_classes_ingress_is_never_touched(world: World) {
+    create_class(&world).await;
+    create_publish_service(&world).await;
+    publish_host_name(&world, "front-1.elb.example.com").await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let data_plane = DataPlane::start(&world, "a", &[&publish(&world)]).await;
+    let spec = rule("theirs.example.com", "/", "web", 80).replacen('{', "{ingressClassName: example-other, ", 1);
+    create_ingress(&world, "theirs", &spec).await;
+    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}});
+    ingresses(&world).patch_status("theirs", &PatchParams::default(), &Patch::Merge(status)).await.expect("patched");
+    create_ingress(&world, "ours", &rule("ours.example.com", "/", "web", 80)).await;
+    status_is(&world, "ours", &["front-1.elb.example.com"]).await;
+    assert_eq!(data_plane.get("theirs.example.com", "/").await.status, 404);
+    status_is(&world, "theirs", &["203.0.113.7"]).await;
+
+    // It becomes ours, then somebody else's again: what we wrote is theirs to change.
+    patch_ingress(&world, "theirs", json!({"spec": {"ingressClassName": class(&world)}})).await;
+    status_is(&world, "theirs", &["front-1.elb.example.com"]).await;
+    data_plane.answers("theirs.example.com", "/", 200).await;
+    patch_ingress(&world, "theirs", json!({"spec": {"ingressClassName": "example-other"}})).await;
+    data_plane.answers("theirs.example.com", "/", 404).await;
+    status_is(&world, "theirs", &["front-1.elb.example.com"]).await;
+    data_plane.stop().await;
+    delete_class(&world).await;
+}
+
+async fn a_class_that_comes_later_and_goes_is_followed(world: World) {
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let data_plane = DataPlane::start(&world, "a", &[]).await;
+    create_ingress(&world, "shop", &rule("shop.example.com", "/", "web", 80)).await;
+    data_plane.answers("shop.example.com", "/", 404).await;
+    create_class(&world).await;
+    data_plane.answers("shop.example.com", "/", 200).await;
+    Api::<IngressClass>::all(world.client.clone()).delete(&class(&world), &DeleteParams::default()).await.expect("deleted");
+    data_plane.answers("shop.example.com", "/", 404).await;
+    data_plane.stop().await;
+}
+
+/// A certificate for these names, and its key, as a `kubernetes.io/tls` Secret has them.
+fn secret(name: &str, hosts: &[&str]) -> Secret {
+    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let secret = json!({
+        "metadata": {"name": name}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem()},
+    });
+    serde_json::from_value(secret).expect("a Secret")
+}
+
+async fn a_secret_is_used_exchanged_and_missed(world: World) {
+    create_class(&world).await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let data_plane = DataPlane::start(&world, "a", &[]).await;
+    let spec = rule("shop.example.com", "/", "web", 80);
+    let spec = spec.replacen('{', "{tls: [{hosts: [shop.example.com], secretName: shop-tls}], ", 1);
+    create_ingress(&world, "shop", &spec).await;
+    // TLS is configured: plain requests are sent there, even while the Secret is missing.
+    let answer = data_plane.answers("shop.example.com", "/cart/?a=b", 308).await;
+    assert_eq!(answer.header("location"), Some("https://shop.example.com/cart/?a=b"));
+    let fake = certificate(&data_plane, "shop.example.com").await;
+    reason_of(&world, "shop", "CertificateSecretMissing").await;
+
+    secrets.create(&PostParams::default(), &secret("shop-tls", &["shop.example.com"])).await.expect("created");
+    let first = wait::until("the Secret's certificate", async || {
+        let shown = certificate(&data_plane, "shop.example.com").await;
+        if shown == fake { Err("still the default one") } else { Ok(shown) }
+    })
+    .await;
+    assert_eq!(certificate(&data_plane, "unknown.example.com").await, fake);
+
+    // Exchanged: new handshakes get the new one.
+    let mut next = secret("shop-tls", &["shop.example.com"]);
+    next.metadata.resource_version = None;
+    secrets.replace("shop-tls", &PostParams::default(), &next).await.expect("replaced");
+    wait::until("the next certificate", async || {
+        let shown = certificate(&data_plane, "shop.example.com").await;
+        if shown == first || shown == fake { Err("the one before") } else { Ok(()) }
+    })
+    .await;
+
+    // One that does not cover the host, and one that is none: the host stays up, with the default certificate.
+    for (broken, reason) in
+        [(secret("shop-tls", &["other.example.com"]), "CertificateHostMismatch"), (garbage("shop-tls"), "CertificateInvalid")]
+    {
+        secrets.replace("shop-tls", &PostParams::default(), &broken).await.expect("replaced");
+        wait::until("the default certificate", async || {
+            if certificate(&data_plane, "shop.example.com").await == fake { Ok(()) } else { Err("still the Secret's") }
+        })
+        .await;
+        reason_of(&world, "shop", reason).await;
+    }
+    assert!(!data_plane.logged().contains("PRIVATE KEY"));
+    data_plane.stop().await;
+    delete_class(&world).await;
+}
+
+fn garbage(name: &str) -> Secret {
+    let secret = json!({
+        "metadata": {"name": name}, "type": "kubernetes.io/tls", "stringData": {"tls.crt": "no certificate", "tls.key": "no key"},
+    });
+    serde_json::from_value(secret).expect("a Secret")
+}
+
+/// The certificate that is shown for a server name, in DER.
+async fn certificate(data_plane: &DataPlane, name: &str) -> Vec<u8> {
+    let connected = crate::support::tls::connect(data_plane.https, name, &[]).await.expect("a handshake");
+    connected.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec()
+}
+
+/// Waits for an event with this reason on an Ingress; its note.
+async fn reason_of(world: &World, ingress: &str, reason: &str) -> String {
+    wait::until(&format!("event {reason} on {ingress}"), async || {
+        let events = events(world, ingress).await;
+        let found = events.iter().find(|event| event.reason.as_deref() == Some(reason));
+        found.and_then(|event| event.note.clone()).ok_or(events)
+    })
+    .await
+}
+
+async fn events(world: &World, ingress: &str) -> Vec<Event> {
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    let list = events.list(&ListParams::default()).await.expect("events");
+    let regards = |event: &Event| {
+        let object = event.regarding.clone().unwrap_or_default();
+        object.kind.as_deref() == Some("Ingress") && object.name.as_deref() == Some(ingress)
+    };
+    list.items.into_iter().filter(regards).collect()
+}
+
+async fn what_is_wrong_is_told_once_and_harms_nobody_else(world: World) {
+    create_class(&world).await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let data_plane = DataPlane::start(&world, "a", &[]).await;
+    create_ingress(&world, "good", &rule("good.example.com", "/", "web", 80)).await;
+    data_plane.answers("good.example.com", "/", 200).await;
+
+    create_ingress(&world, "no-service", &rule("a.example.com", "/", "nothing", 80)).await;
+    let note = reason_of(&world, "no-service", "BackendServiceMissing").await;
+    assert!(note.contains("nothing"), "{note}");
+    assert_eq!(data_plane.get("a.example.com", "/").await.status, 503);
+
+    create_ingress(&world, "no-port", &rule("b.example.com", "/", "web", 81)).await;
+    let note = reason_of(&world, "no-port", "BackendPortMissing").await;
+    assert!(note.contains("81") && note.contains("80"), "the fix: {note}");
+
+    // Of two that are as old as one another (to the second) the one whose name comes last has it: so it is `good` in any case.
+    create_ingress(&world, "a-twin", &rule("good.example.com", "/", "web", 80)).await;
+    let note = reason_of(&world, "a-twin", "PathConflict").await;
+    assert!(note.contains("good"), "who won: {note}");
+
+    let snippet = json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/configuration-snippet": "deny all;"}}});
+    create_ingress(&world, "snippet", &rule("c.example.com", "/", "web", 80)).await;
+    data_plane.answers("c.example.com", "/", 200).await;
+    patch_ingress(&world, "snippet", snippet).await;
+    data_plane.answers("c.example.com", "/", 503).await;
+    let note = reason_of(&world, "snippet", "AnnotationRefused").await;
+    assert!(note.contains("configuration-snippet"), "{note}");
+
+    // A change that changes nothing of it is no news.
+    for number in 0..3 {
+        patch_ingress(&world, "no-service", json!({"metadata": {"labels": {"number": number.to_string()}}})).await;
+    }
+    create_ingress(&world, "last", &rule("last.example.com", "/", "nothing", 80)).await;
+    reason_of(&world, "last", "BackendServiceMissing").await;
+    let told = events(&world, "no-service").await;
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].series.is_none(), "{told:#?}");
+    assert_eq!(data_plane.get("good.example.com", "/").await.status, 200);
+    data_plane.stop().await;
+    delete_class(&world).await;
+}
+
+async fn only_the_leader_writes_and_another_takes_over(world: World) {
+    create_class(&world).await;
+    create_publish_service(&world).await;
+    publish_host_name(&world, "front-1.elb.example.com").await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let arguments = [publish(&world), "--election-ttl=5s".to_owned()];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let first = DataPlane::start(&world, "first", &arguments).await;
+    create_ingress(&world, "one", &rule("one.example.com", "/", "web", 80)).await;
+    status_is(&world, "one", &["front-1.elb.example.com"]).await;
+    let second = DataPlane::start(&world, "second", &arguments).await;
+    // Both serve; one writes.
+    first.answers("one.example.com", "/", 200).await;
+    second.answers("one.example.com", "/", 200).await;
+    first.stop().await;
+    create_ingress(&world, "two", &rule("two.example.com", "/", "web", 80)).await;
+    status_is(&world, "two", &["front-1.elb.example.com"]).await;
+    publish_host_name(&world, "front-2.elb.example.com").await;
+    status_is(&world, "one", &["front-2.elb.example.com"]).await;
+    status_is(&world, "two", &["front-2.elb.example.com"]).await;
+    second.stop().await;
+    delete_class(&world).await;
+}
+
+async fn the_config_map_is_live(world: World) {
+    create_class(&world).await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let argument = format!("--configmap={}/options", world.namespace);
+    let data_plane = DataPlane::start(&world, "a", &[&argument]).await;
+    let spec = rule("shop.example.com", "/", "web", 80).replacen('{', "{tls: [{hosts: [shop.example.com]}], ", 1);
+    create_ingress(&world, "shop", &spec).await;
+    data_plane.answers("shop.example.com", "/", 308).await;
+    let map = json!({"metadata": {"name": "options"}, "data": {"http-redirect-code": "301", "no-such-option": "1"}});
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    maps.create(&PostParams::default(), &serde_json::from_value(map).expect("a ConfigMap")).await.expect("created");
+    data_plane.answers("shop.example.com", "/", 301).await;
+    maps.delete("options", &DeleteParams::default()).await.expect("deleted");
+    data_plane.answers("shop.example.com", "/", 308).await;
+    data_plane.stop().await;
+    delete_class(&world).await;
+}
