@@ -8,7 +8,7 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 .PHONY: demo
-demo: ## The tutorial, end to end: Service -> NLB -> pods, on this machine
+demo: ## The tutorial, end to end: Service and Ingress -> NLB -> pods, on this machine
 	@tools/demo.sh
 
 .PHONY: up shell down

@@ -31,6 +31,29 @@ need() {
   exit 1
 }
 
+# ended_with_us COMMAND... : runs it so that it, and all it started, ends when this script is told to. By itself bash would not look
+# at the signal before the command has ended, or would leave it behind.
+ended_with_us() {
+  local status=0
+  # A process group of its own: Ctrl-C does not reach it but by the trap.
+  set -m
+  "$@" &
+  JOB=$!
+  set +m
+  trap 'end_job 130' INT
+  trap 'end_job 143' TERM HUP
+  wait "$JOB" || status=$?
+  trap - INT TERM HUP
+  return $status
+}
+
+end_job() {
+  trap '' INT TERM HUP
+  kill -TERM -- "-$JOB" 2>/dev/null || true
+  wait "$JOB" 2>/dev/null || true
+  exit "$1"
+}
+
 TIMES=()
 # stage NAME COMMAND... : runs it, says how long it took, and remembers that for the table.
 stage() {

@@ -16,7 +16,7 @@ up() {
   fi
   build
   rm -f "$STATE/enter.sh"
-  echo "starting the cluster, the emulated AWS, the controller and a backend ..."
+  echo "starting the cluster, the emulated AWS, the controller, a backend and the data plane ..."
   mkdir -p "$STATE"
   : >"$STATE/up.log"
   # A session of its own: closing the terminal does not end it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, PostParams};
+use landfall_test_cluster::load::{Load, Sort, Tally};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,7 +15,6 @@ use tokio::net::TcpStream;
 
 use crate::support::controller::Controller;
 use crate::support::data_plane::{ask, ingresses};
-use crate::support::load::{Load, Sort, Tally};
 use crate::support::rights::{documents, granted, requests};
 use crate::support::wait;
 use crate::support::workload::{create_backend, kubectl, restart};

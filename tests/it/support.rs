@@ -1,7 +1,6 @@
 //! What the tests stand on: the shared cluster (`fixture`), a test's own world (`world`), a controller process
 //! (`controller`), a cable to pull (`proxy`), what AWS holds in words that can be compared (`picture`), and waiting for conditions
-//! (`wait`); for traffic, pods to send it to (`workload`) and clients that send it (`load`); what the AWS SDK asks besides AWS
-//! (`answers`);
+//! (`wait`); for traffic, pods to send it to (`workload`); what the AWS SDK asks besides AWS (`answers`);
 //! what the controller wrote to Kubernetes (`audit`).
 
 pub mod answers;
@@ -10,7 +9,6 @@ pub mod aws;
 pub mod controller;
 pub mod data_plane;
 pub mod fixture;
-pub mod load;
 pub mod picture;
 pub mod proxy;
 pub mod rights;

@@ -6,11 +6,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use landfall_test_cluster::load::{Load, ask};
 use libtest_mimic::Trial;
 use tokio::time::sleep;
 
 use crate::support::controller::Controller;
-use crate::support::load::{Load, ask};
 use crate::support::wait;
 use crate::support::workload::{create_backend, pods, restart};
 use crate::support::world::World;

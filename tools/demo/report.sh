@@ -5,12 +5,16 @@ STEP=
 STEP_START=
 STEP_LOGS=
 WAITED_FOR=
+NOTE=
 DEMO_START=${DEMO_START:-$EPOCHREALTIME}
+
+# note TEXT : for the row of the present step.
+note() { NOTE=$1; }
 
 # step NAME [LOGS] : the step before has succeeded, this one begins. LOGS (a pattern) are shown if it fails.
 step() {
   close_step ok
-  STEP=$1 STEP_LOGS=${2:-} STEP_START=$EPOCHREALTIME WAITED_FOR=
+  STEP=$1 STEP_LOGS=${2:-} STEP_START=$EPOCHREALTIME WAITED_FOR='' NOTE=''
   printf '\n== %s\n' "$STEP"
 }
 
@@ -48,7 +52,7 @@ seconds() {
 # close_step RESULT : the present step is over. The last one must be closed by hand: an open step at the end was interrupted.
 close_step() {
   [[ -n $STEP ]] || return 0
-  ROWS+=("$(printf '%-66s  %-7s %6s' "$STEP" "$1" "$(seconds "$STEP_START")")")
+  ROWS+=("$(printf '%-66s  %-7s %6s%s' "$STEP" "$1" "$(seconds "$STEP_START")" "${NOTE:+  $NOTE}")")
   STEP=
 }
 

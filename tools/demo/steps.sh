@@ -2,7 +2,7 @@
 # The demo's steps, to be read as the tutorial (docs/tutorial/first-load-balancer.md). Runs inside a cluster, by landfall-cluster.
 #
 #   steps.sh all       all steps, up to the deletion
-#   steps.sh prepare   up to the running backend, for `make up`
+#   steps.sh prepare   up to the running backend and data plane, for `make up`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source tools/demo/report.sh
@@ -27,15 +27,44 @@ leader() {
   kubectl -n landfall-system get lease landfall-controller -o 'jsonpath={.spec.holderIdentity}'
 }
 
+# host_name KIND NAME [ARGUMENT...] : the load balancer's name in its status.
 host_name() {
-  kubectl get service my-service -o 'jsonpath={.status.loadBalancer.ingress[0].hostname}'
+  kubectl get "$@" -o 'jsonpath={.status.loadBalancer.ingress[0].hostname}'
 }
 
-# Until this file goes: one request after another, each by a connection of its own; one line each, the status or 000.
-keep_asking() {
-  while [[ -e $REQUESTS.on ]]; do
-    curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}\n' "http://$1/" >>"$REQUESTS" || true
-  done
+# answers URL : somebody answers 200.
+answers() { curl --silent --fail --max-time 2 --output /dev/null "$1"; }
+
+# pods_are COUNT ARGUMENT... : so many pods are there, leaving ones included.
+pods_are() {
+  local count=$1
+  shift
+  (($(kubectl get pods "$@" --no-headers 2>/dev/null | wc -l) == count))
+}
+
+# ask_all_the_time URL SORT... : clients of these sorts (tests/cluster/src/bin/load.rs) at work, once all addresses have answered.
+ask_all_the_time() {
+  local url=$1 sort sorts=()
+  shift
+  for sort in "$@"; do sorts+=(--sort "$sort"); done
+  : >"$LANDFALL_WORKDIR/load.txt"
+  echo "\$ landfall-load $url ${sorts[*]} &"
+  "$LANDFALL_LOAD" "$url" "${sorts[@]}" >"$LANDFALL_WORKDIR/load.txt" &
+  load=$!
+  wait_for 30 "requests to flow" 'grep -q "^requests flow" "$LANDFALL_WORKDIR/load.txt"'
+  cat "$LANDFALL_WORKDIR/load.txt"
+}
+
+# What came of the requests; for the closing table, too. Fails if one of them did.
+stop_asking() {
+  local status=0
+  kill "$load"
+  wait "$load" || status=$?
+  local told
+  told=$(grep '^requests sent' "$LANDFALL_WORKDIR/load.txt")
+  echo "$told"
+  note "$(sed -E 's/requests sent: ([0-9]+),.* failed: ([0-9]+)/\1 sent, \2 failed/' <<<"$told")"
+  return $status
 }
 
 step "control plane and three nodes" "$LANDFALL_WORKDIR/logs/*.log"
@@ -72,16 +101,36 @@ step "backend: a Deployment, app.kubernetes.io/name: MyApp, port 9376" "$LANDFAL
 run kubectl apply -f tools/demo/backend.yaml
 run kubectl rollout status deployment my-app --timeout 60s
 
+step "data plane: deploy/ingress-nginx.yaml, two pods" "$LANDFALL_WORKDIR/pods/ingress-nginx_*/controller.log"
+run kubectl apply --server-side -f deploy/ingress-nginx.yaml
+run kubectl -n ingress-nginx rollout status deployment ingress-nginx-controller --timeout 60s
+
 if [[ ${1:-all} == prepare ]]; then
   close_step ok
   exit
 fi
 
+step "Ingress: online-boutique-ing, for a frontend on port 80" "$LANDFALL_WORKDIR/pods/ingress-nginx_*/controller.log"
+run kubectl apply -f tools/demo/frontend.yaml
+run kubectl rollout status deployment frontend --timeout 60s
+run kubectl apply -f tools/demo/online-boutique-ing.yaml
+wait_for 60 "the host name in the Ingress's status" '[[ -n $(host_name ingress online-boutique-ing) ]]'
+run kubectl -n ingress-nginx get service ingress-nginx-controller
+run kubectl get ingress online-boutique-ing
+ingress_name=$(host_name ingress online-boutique-ing)
+WAITED_FOR="the same name in the status of Service and Ingress"
+[[ $ingress_name == "$(host_name service ingress-nginx-controller -n ingress-nginx)" ]]
+
+step "traffic: curl by that name, through NLB, node port and data plane" "$LANDFALL_WORKDIR/pods/ingress-nginx_*/controller.log"
+wait_for 30 "an answer from a frontend pod" 'answers "http://$ingress_name/"'
+for _ in 1 2 3; do run curl --silent --show-error --fail --max-time 5 "http://$ingress_name/"; done
+
 step "Service: <pending>, then the NLB's name" "$LANDFALL_WORKDIR/pods/landfall-system_*/controller.log"
 run kubectl apply -f tools/demo/my-service.yaml
 echo "\$ kubectl get service my-service --watch"
 watched=$LANDFALL_WORKDIR/watch.txt
-kubectl get service my-service --watch > >(tee "$watched") &
+: >"$watched"
+kubectl get service my-service --watch > >(tee --append "$watched") &
 watching=$!
 wait_for 60 "the host name in the Service's status" 'grep -q "elb\.$AWS_REGION\.amazonaws\.com" "$watched"'
 kill $watching
@@ -91,25 +140,38 @@ run kubectl get service my-service \
 show_load_balancers
 
 step "traffic: curl by that name, through NLB, node port and kube-proxy" "$LANDFALL_WORKDIR/pods/default_*/web.log"
-name=$(host_name)
-wait_for 30 "an answer from a pod" 'curl --silent --fail --max-time 2 --output /dev/null "http://$name/"'
+name=$(host_name service my-service)
+wait_for 30 "an answer from a pod" 'answers "http://$name/"'
 for _ in 1 2 3; do run curl --silent --show-error --fail --max-time 5 "http://$name/"; done
 
-step "rollout while requests flow: none fails" "$LANDFALL_WORKDIR/pods/default_*/web.log"
-REQUESTS=$LANDFALL_WORKDIR/requests.txt
-: >"$REQUESTS"
-touch "$REQUESTS.on"
-keep_asking "$name" &
-asking=$!
-wait_for 10 "requests to flow" '(($(wc -l <"$REQUESTS") > 10))'
+step "my-app rolled while requests flow: none fails" "$LANDFALL_WORKDIR/pods/default_*/web.log"
+ask_all_the_time "http://$name/" kept new
 run kubectl rollout restart deployment my-app
 run kubectl rollout status deployment my-app --timeout 90s
-wait_for 30 "the old pods to be gone" '(($(kubectl get pods -l app.kubernetes.io/name=MyApp --no-headers | wc -l) == 3))'
-rm "$REQUESTS.on"
-wait $asking
-failed=$(grep -vc '^200$' "$REQUESTS" || true)
-echo "requests sent: $(wc -l <"$REQUESTS"), failed: $failed"
-[[ $failed == 0 ]]
+wait_for 30 "the old pods to be gone" 'pods_are 3 -l app.kubernetes.io/name=MyApp'
+stop_asking
+
+step "frontend rolled while requests flow: none fails" "$LANDFALL_WORKDIR/pods/default_frontend*/server.log"
+ask_all_the_time "http://$ingress_name/" kept new http2
+run kubectl rollout restart deployment frontend
+run kubectl rollout status deployment frontend --timeout 90s
+wait_for 30 "the old pods to be gone" 'pods_are 2 -l app=frontend'
+stop_asking
+
+step "ingress pods rolled while requests flow: none fails" "$LANDFALL_WORKDIR/pods/ingress-nginx_*/controller.log"
+ask_all_the_time "http://$ingress_name/" kept new http2
+run kubectl -n ingress-nginx rollout restart deployment ingress-nginx-controller
+run kubectl -n ingress-nginx rollout status deployment ingress-nginx-controller --timeout 90s
+echo "the old pods serve on until the load balancer has surely seen that they are leaving (--shutdown-grace-period=45) ..."
+wait_for 90 "the old pods to be gone" 'pods_are 2 -n ingress-nginx'
+stop_asking
+
+step "the Ingress and the data plane are deleted, and their NLB" "$LANDFALL_WORKDIR/pods/landfall-system_*/controller.log"
+run kubectl delete -f tools/demo/online-boutique-ing.yaml -f tools/demo/frontend.yaml --timeout 60s
+echo "not waited for: the data plane's pods serve on for their 45 s"
+run kubectl delete --wait=false -f deploy/ingress-nginx.yaml
+wait_for 60 "one load balancer to be left" '(($(aws_state | grep -o "\"dns_name\"" | wc -l) == 1))'
+show_load_balancers
 
 step "failover: the leading pod is killed, the other takes over" "$LANDFALL_WORKDIR/pods/landfall-system_*/controller.log"
 first=$(leader)
@@ -119,8 +181,11 @@ echo "leader: $(leader)"
 run curl --silent --show-error --fail --max-time 5 "http://$name/"
 
 step "deletion: AWS holds what it held before, and nothing else" "$LANDFALL_WORKDIR/pods/landfall-system_*/controller.log"
-run kubectl delete service my-service --timeout 60s
+run kubectl delete -f tools/demo/my-service.yaml --timeout 60s
 show_load_balancers
 wait_for 10 "AWS to be as it was" 'aws_state | cmp --silent - "$LANDFALL_WORKDIR/aws-before.json"'
 echo "load balancers, target groups, listeners, security groups, rules, interfaces: all as before the controller came"
+run kubectl delete -f tools/demo/backend.yaml --timeout 60s
+run kubectl delete -f deploy/controller.yaml --timeout 60s
+wait_for 90 "the data plane's pods to be gone" '! kubectl get namespace ingress-nginx >/dev/null 2>&1'
 close_step ok

@@ -11,7 +11,8 @@
 //! `<workdir>/pods/<namespace>_<name>/<container>.log`), node heartbeats (a Node stays Ready until somebody patches it).
 //!
 //! From the ground up: `launcher` and `network`; `namespaces`; `certificates` and `process`; `control_plane`; `images`; `kubelet`;
-//! `nodes`. The program `landfall-cluster` (`bin/cluster/`) joins a cluster with the AWS emulator for people.
+//! `nodes`. The program `landfall-cluster` (`bin/cluster/`) joins a cluster with the AWS emulator for people; `landfall-backend` is what
+//! stands behind Services, and `landfall-load` asks it all the time, by the clients of [`load`].
 
 mod certificates;
 mod control_plane;
@@ -20,6 +21,7 @@ mod http_client;
 mod images;
 mod kubelet;
 mod launcher;
+pub mod load;
 mod namespaces;
 mod network;
 mod nodes;
