@@ -187,5 +187,6 @@ wait_for 10 "AWS to be as it was" 'aws_state | cmp --silent - "$LANDFALL_WORKDIR
 echo "load balancers, target groups, listeners, security groups, rules, interfaces: all as before the controller came"
 run kubectl delete -f tools/demo/backend.yaml --timeout 60s
 run kubectl delete -f deploy/controller.yaml --timeout 60s
-wait_for 90 "the data plane's pods to be gone" '! kubectl get namespace ingress-nginx >/dev/null 2>&1'
+# Not for the namespace: Kubernetes looks at it again after half of its pods' terminationGracePeriodSeconds, 150 s.
+wait_for 90 "the data plane's pods to be gone" 'pods_are 0 --namespace ingress-nginx'
 close_step ok
