@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What a request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How hyper tells of a stream that the server's graceful GOAWAY left out: it was not sent, or not looked at.
-const NOT_PROCESSED: &str = "GoAway(b\"\", NO_ERROR, Remote)";
+/// How hyper tells of a stream that the server's graceful GOAWAY left out: it was not looked at, or not even sent.
+const NOT_PROCESSED: [&str; 2] = ["GoAway(b\"\", NO_ERROR, Remote)", "hyper::Error(Canceled"];
 
 /// What came of the requests.
 #[derive(Debug, Default)]
@@ -142,7 +142,8 @@ impl Client {
                 Ok(pod) => *tally.answers.entry(pod).or_default() += 1,
                 Err(problem) => {
                     self.connection = None;
-                    tally.failed.push(format!("{begun:.2} s: {kind} connection to {address}: {problem}"));
+                    let sort = self.sort;
+                    tally.failed.push(format!("{begun:.2} s: {sort:?}, {kind} connection to {address}: {problem}"));
                 }
             }
             sleep(PAUSE).await;
@@ -156,7 +157,9 @@ impl Client {
 
     async fn request(&mut self) -> Result<String, String> {
         match self.exchange().await {
-            Err(problem) if self.sort == Sort::Http2 && problem.contains(NOT_PROCESSED) => self.exchange().await,
+            Err(problem) if self.sort == Sort::Http2 && NOT_PROCESSED.iter().any(|told| problem.contains(told)) => {
+                self.exchange().await
+            }
             done => done,
         }
     }
