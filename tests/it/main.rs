@@ -25,6 +25,7 @@ mod faults;
 mod idle;
 mod ingress;
 mod ingress_manifest;
+mod ingress_outages;
 mod ingress_rows;
 mod inputs;
 mod manifests;
@@ -49,6 +50,7 @@ fn trials() -> Vec<Trial> {
         idle::trials(),
         ingress::trials(),
         ingress_manifest::trials(),
+        ingress_outages::trials(),
         ingress_rows::trials(),
         inputs::trials(),
         plan_command::trials(),
