@@ -57,12 +57,14 @@ static_binary() {
   echo "$TARGET/$target/release/landfall"
 }
 
-# A bench program, built alike: one release build serves all. Prints its path.
+# static_bench NAME [CARGO ARGUMENT...] : a bench program, built alike; prints its path. Benches share one release build, which is another
+# than that of the program alone: what tests need gives some libraries more features.
 static_bench() {
-  local target
+  local name=$1 target
+  shift
   target=$(rustc -vV | sed -n 's/^host: //p')
-  RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bench "$1" --message-format json-render-diagnostics |
-    grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | grep "/$1-" | tail -n 1
+  RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bench "$name" "$@" --message-format json-render-diagnostics |
+    grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | grep "/$name-" | tail -n 1
 }
 
 # into_readme NAME FILE : puts FILE between README.md's marks of that name, with the command, the day and the machine.
