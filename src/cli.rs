@@ -202,6 +202,9 @@ pub enum Failure {
     /// The data plane.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// The task that makes the route table ended by itself: a bug, and its panic is above in the log.
+    #[error("the route table cannot be made; what went wrong is logged above")]
+    Feed,
     /// The certificate for unknown server names.
     #[error(transparent)]
     Certificate(#[from] CertificateError),

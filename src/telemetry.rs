@@ -126,6 +126,36 @@ fn seconds() -> Histogram {
     Histogram::new((0..17).map(|n| 0.001 * f64::from(1_u32 << n)))
 }
 
+/// Labels of [`TableMetrics::update_duration`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TableLabels {
+    /// `objects`: the whole table was made; `endpoints`: those of some Services were exchanged.
+    pub change: &'static str,
+}
+
+/// What the feed of the data plane times. Clones share the numbers.
+#[derive(Clone, Debug)]
+pub struct TableMetrics {
+    /// `landfall_table_update_duration_seconds{change}`: from the first of the changes that a table was made for, as it was seen,
+    /// until the table was in force. Its count is that of tables published.
+    pub update_duration: Histograms<TableLabels>,
+}
+
+impl TableMetrics {
+    /// Registers them; the registry's prefix is `landfall`.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self { update_duration: Family::new_with_constructor(seconds as fn() -> Histogram) };
+        registry.register_with_unit(
+            "table_update_duration",
+            "Time from the first of the changes that a route table was made for until it was in force",
+            Unit::Seconds,
+            metrics.update_duration.clone(),
+        );
+        metrics
+    }
+}
+
 impl Metrics {
     /// The registry of the process with these metrics in it. Add sampled ones with [`sample`] before serving it.
     #[must_use]
@@ -284,6 +314,8 @@ mod tests {
         sample_queue(&mut registry, || 3);
         sample_leader(&mut registry, || true);
         sample_owned(&mut registry, || 2);
+        let tables = TableMetrics::register(&mut registry);
+        tables.update_duration.get_or_create(&TableLabels { change: "endpoints" }).observe(0.003);
         metrics.reconcile_duration.get_or_create(&ReconcileLabels { controller: "service", result: "done" }).observe(0.003);
         metrics.stage_duration.get_or_create(&StageLabels { stage: "build" }).observe(0.003);
         metrics.plan_steps.get_or_create(&StepLabels { step: "create-listener" }).inc();
@@ -295,6 +327,7 @@ mod tests {
             r#"landfall_stage_duration_seconds_count{stage="build"} 1"#,
             r#"landfall_plan_steps_total{step="create-listener"} 1"#,
             r#"landfall_watch_last_event_seconds{kind="Service"} 2.5"#,
+            r#"landfall_table_update_duration_seconds_count{change="endpoints"} 1"#,
             "landfall_queue_depth 3.0",
             "landfall_leader 1.0",
             "landfall_owned_load_balancers 2.0",

@@ -19,13 +19,7 @@ LANDFALL_BENCH=1 cargo test --quiet --workspace --test it |
   tee "$LANDFALL_WORKDIR/table.md" || status=$?
 
 if [[ ${1:-} == --readme ]] && grep -q 'resident memory' "$LANDFALL_WORKDIR/table.md"; then
-  {
-    sed '/<!-- bench-nlb -->/q' README.md
-    printf '\n`tools/bench-nlb.sh --readme`, %s, %s CPUs:\n\n' "$(date --utc +%F)" "$(nproc)"
-    grep '^|\|^$' "$LANDFALL_WORKDIR/table.md"
-    echo
-    sed -n '/<!-- \/bench-nlb -->/,$p' README.md
-  } >"$LANDFALL_WORKDIR/README.md"
-  cp "$LANDFALL_WORKDIR/README.md" README.md
+  grep '^|\|^$' "$LANDFALL_WORKDIR/table.md" >"$LANDFALL_WORKDIR/only-the-table.md"
+  into_readme bench-nlb "$LANDFALL_WORKDIR/only-the-table.md"
 fi
 exit "$status"

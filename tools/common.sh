@@ -80,6 +80,29 @@ static_binary() {
   echo "$TARGET/$target/release/landfall"
 }
 
+# static_bench NAME [CARGO ARGUMENT...] : a bench program, built alike; prints its path. Benches share one release build, which is another
+# than that of the program alone: what tests need gives some libraries more features.
+static_bench() {
+  local name=$1 target
+  shift
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bench "$name" "$@" --message-format json-render-diagnostics |
+    grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | grep "/$name-" | tail -n 1
+}
+
+# into_readme NAME FILE : puts FILE between README.md's marks of that name, with the command, the day and the machine.
+into_readme() {
+  local name=$1 file=$2
+  {
+    sed "/<!-- $name -->/q" README.md
+    printf '\n`tools/%s.sh --readme`, %s, %s CPUs:\n\n' "$name" "$(date --utc +%F)" "$(nproc)"
+    cat "$file"
+    echo
+    sed -n "/<!-- \/$name -->/,\$p" README.md
+  } >"$file.readme"
+  cp "$file.readme" README.md
+}
+
 # Pinned Kubernetes binaries; prints their folder.
 kubernetes() {
   [[ -n ${KUBEBUILDER_ASSETS:-} ]] || need go

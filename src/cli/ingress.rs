@@ -1,5 +1,6 @@
 //! `landfall ingress`: watches, compiles, serves, until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,14 @@ use crate::admin::{Admin, Health};
 use crate::config::ingress::{IngressSettings, Publish};
 use crate::ingress::certificate;
 use crate::ingress::feed::{self, Published, Sources};
-use crate::ingress::leader::{Front, Leader};
+use crate::ingress::leader::{self, Front, Leader};
 use crate::ingress::status::Address;
 use crate::kubernetes::client;
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::watch::{self, Selector, watch};
 use crate::proxy::{self, Drain, Proxy};
 use crate::routes::compile::Compiler;
-use crate::telemetry;
+use crate::telemetry::{self, TableMetrics};
 
 /// A watch without a sign of life for so long is dead: `/livez` fails.
 const WATCH_LIMIT: Duration = Duration::from_secs(180);
@@ -64,41 +65,43 @@ pub(super) async fn run(settings: IngressSettings) -> Result<ExitCode, Failure> 
             watch(api, Selector::name(&object.name), watch::trim_metadata, beat("ConfigMap"))
         }),
     };
-    let front = match &settings.publish {
-        None => Front::Nothing,
-        Some(Publish::Addresses(addresses)) => Front::Fixed(addresses.iter().map(|text| Address::parse(text)).collect()),
-        Some(Publish::Service(object)) => {
+    let front = settings.publish.as_ref().map(|publish| match publish {
+        Publish::Addresses(addresses) => Front::Fixed(addresses.iter().map(|text| Address::parse(text)).collect()),
+        Publish::Service(object) => {
             let api = Api::namespaced(client.clone(), &object.namespace);
             Front::Service(watch(api, Selector::name(&object.name), watch::trim_metadata, beat("publish Service")))
         }
-    };
+    });
+    let addresses = front.map(|front| {
+        let (addresses, watched) = channel::channel(BTreeSet::new());
+        tokio::spawn(leader::follow(front, addresses, shutdown.clone()));
+        watched
+    });
 
     let mut compiler = Compiler::new(settings.routes.settings(certificate::self_signed()?));
     let first = Published::first(&mut compiler);
     let table = Arc::new(ArcSwap::new(first.table.clone()));
     let (published, mut seen) = channel::channel(first);
     let stores = sources.stores();
-    let feeding = tokio::spawn(feed::run(sources, compiler, table.clone(), published, shutdown.clone()));
-
-    // Health is answered from the beginning, but nobody is served from an empty table.
-    let stats = proxy::metrics::Workers::default();
     let (leads, leading) = channel::channel(false);
     let own = registry.sub_registry_with_prefix("landfall");
     telemetry::sample_leader(own, move || *leading.borrow());
     telemetry::sample_watches(own, beats);
+    let tables = TableMetrics::register(own);
+    let feeding = tokio::spawn(feed::run(sources, compiler, table.clone(), published, tables, shutdown.clone()));
+
+    // Health is answered from the beginning, but nobody is served from an empty table.
+    let stats = proxy::metrics::Workers::default();
     proxy::metrics::register(&mut registry, stats.clone(), settings.metrics_labels());
     if let Some(address) = settings.admin_address {
         let admin = Admin { health: health.clone(), registry: Arc::new(registry), config: Arc::new(settings.describe()) };
         let bound = admin.serve(address, shutdown.clone()).await?;
         tracing::info!(address = %bound, "serving /healthz /livez /readyz /metrics");
     }
-    let first = tokio::select! {
-        first = seen.changed() => first.is_ok(),
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-    };
-    if !first {
-        return Ok(ExitCode::SUCCESS);
+    tokio::select! {
+        first = seen.changed() => first.map_err(|_| Failure::Feed)?,
+        _ = terminate.recv() => return Ok(ended_before_serving("SIGTERM")),
+        _ = interrupt.recv() => return Ok(ended_before_serving("SIGINT")),
     }
     let serving = Proxy::start(&settings.proxy(), &table, Some(Box::new(std::io::stdout())))?;
     stats.set(serving.stats());
@@ -113,9 +116,10 @@ pub(super) async fn run(settings: IngressSettings) -> Result<ExitCode, Failure> 
         recorder,
         stores,
         published: seen,
+        addresses,
         leads,
     };
-    let leading = tokio::spawn(leader.run(front, stop_leading.clone()));
+    let leading = tokio::spawn(leader.run(stop_leading.clone()));
 
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
@@ -136,4 +140,9 @@ pub(super) async fn run(settings: IngressSettings) -> Result<ExitCode, Failure> 
     shutdown.cancel();
     let _ = feeding.await;
     Ok(ExitCode::SUCCESS)
+}
+
+fn ended_before_serving(signal: &str) -> ExitCode {
+    tracing::info!("{signal} before the first lists were complete: nothing was served yet");
+    ExitCode::SUCCESS
 }

@@ -1,7 +1,8 @@
 //! Watches → table: gathers changes for a moment, compiles, publishes. The only writer of the table.
 //!
 //! The table is published whole and at once; whoever serves sees the old one or the new one. What was published is told to
-//! [`super::status`] and [`super::report`] afterwards, so that nothing is said before it is so.
+//! [`super::status`] and [`super::report`] afterwards, so that nothing is said before it is so. What no table is made from (a
+//! status, a Secret that holds no certificate) makes no table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,11 +18,12 @@ use kube::runtime::reflector::{Lookup, Store};
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
-use crate::kubernetes::watch::{self, Watch};
+use crate::clock::{self, Instant};
+use crate::kubernetes::watch::{self, Change, Watch};
 use crate::routes::RouteTable;
 use crate::routes::compile::{Compiled, Compiler, IngressState, Inputs, service_of};
 use crate::routes::findings::{Finding, ObjectKey};
+use crate::telemetry::{TableLabels, TableMetrics};
 
 /// Without any change the table is made anew this often: certificates run out.
 const CERTIFICATES: Duration = Duration::from_secs(3600);
@@ -97,6 +99,12 @@ impl Published {
     pub fn live(&self) -> impl Iterator<Item = &ObjectKey> {
         self.ingresses.iter().filter(|ingress| ingress.is_live(&self.table)).map(|ingress| &ingress.key)
     }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn is_live(&self, key: &ObjectKey) -> bool {
+        self.ingresses.iter().find(|ingress| ingress.key == *key).is_some_and(|ingress| ingress.is_live(&self.table))
+    }
 }
 
 impl Stores {
@@ -142,11 +150,25 @@ impl Sources {
 }
 
 /// What a change asks for.
-enum Change {
+enum Wanted {
     /// Endpoints of this Service, and nothing else.
     Endpoints(ObjectKey),
     /// The whole table.
     Table,
+    /// To be told again: a status that the leader keeps has changed.
+    Telling,
+}
+
+/// What changed within a moment.
+struct Gathered {
+    /// When the first of these changes was seen.
+    since: Instant,
+    /// The whole table may have changed.
+    table: bool,
+    /// Services whose endpoints changed.
+    services: BTreeSet<ObjectKey>,
+    /// There is something to tell again.
+    telling: bool,
 }
 
 /// Compiles and publishes until `shutdown`, from the moment at which every store has read its first list. Each publication is
@@ -156,6 +178,7 @@ pub async fn run(
     mut compiler: Compiler,
     table: Arc<ArcSwap<RouteTable>>,
     published: channel::Sender<Published>,
+    metrics: TableMetrics,
     shutdown: CancellationToken,
 ) {
     let stores = sources.stores();
@@ -168,12 +191,12 @@ pub async fn run(
     ];
     synced.extend(sources.config_map.as_ref().map(Watch::synced));
     let mut changes = stream::select_all([
-        of_table(sources.ingresses),
-        of_table(sources.classes),
-        of_table(sources.services),
+        wanted(sources.ingresses, of_ingress),
+        wanted(sources.classes, |_| Some(Wanted::Table)),
+        wanted(sources.services, of_service),
         of_endpoints(sources.endpoint_slices),
-        of_table(sources.secrets),
-        sources.config_map.map_or_else(|| stream::pending().boxed(), of_table),
+        wanted(sources.secrets, of_secret),
+        sources.config_map.map_or_else(|| stream::pending().boxed(), |watch| wanted(watch, |_| Some(Wanted::Table))),
     ]);
 
     // The stores are filled by polling the changes, so both go on together until the first lists are complete.
@@ -188,57 +211,94 @@ pub async fn run(
             _ = changes.next() => {}
         }
     }
-    let mut current = stores.compile(&mut compiler);
-    loop {
+    let publish = |current: &Published, change: &'static str, since: Instant| {
         table.store(current.table.clone());
-        tracing::debug!(generation = current.table.generation, findings = current.findings.len(), "table published");
+        let seconds = since.elapsed().as_secs_f64();
+        metrics.update_duration.get_or_create(&TableLabels { change }).observe(seconds);
+        tracing::debug!(generation = current.table.generation, change, seconds, "table published");
         published.send_replace(current.clone());
-        current = loop {
-            let Some(gathered) = shutdown.run_until_cancelled(gather(&mut changes)).await else { return };
-            match gathered {
-                Some(services) => {
-                    if let Some(table) = compiler.update_endpoints(&stores.slices_of(&services)) {
-                        break current.with(table);
-                    }
-                }
-                None => break stores.compile(&mut compiler),
-            }
-        };
+    };
+    let mut current = stores.compile(&mut compiler);
+    publish(&current, "objects", clock::now());
+    while let Some(gathered) = shutdown.run_until_cancelled(gather(&mut changes)).await {
+        let Gathered { since, table, services, telling } = gathered;
+        if table {
+            current = stores.compile(&mut compiler);
+            publish(&current, "objects", since);
+        } else if let Some(table) = compiler.update_endpoints(&stores.slices_of(&services)) {
+            current = current.with(table);
+            publish(&current, "endpoints", since);
+        } else if telling {
+            published.send_replace(current.clone());
+        }
     }
 }
 
-/// Waits for a change, and takes what else comes within a moment: the Services whose endpoints changed, or `None` if the whole
-/// table may have.
-async fn gather(changes: &mut (impl Stream<Item = Change> + Unpin)) -> Option<BTreeSet<ObjectKey>> {
-    let mut services = Some(BTreeSet::new());
-    let mut deadline = clock::now() + CERTIFICATES;
-    while let Ok(Some(change)) = tokio::time::timeout_at(deadline, changes.next()).await {
-        if services.as_ref().is_some_and(BTreeSet::is_empty) {
-            deadline = clock::now() + GATHERING;
-        }
-        match (change, &mut services) {
-            (Change::Endpoints(service), Some(services)) => drop(services.insert(service)),
-            _ => services = None,
-        }
+/// Waits for a change, and takes what else comes within a moment. Without any for long, only time has changed.
+async fn gather(changes: &mut (impl Stream<Item = Wanted> + Unpin)) -> Gathered {
+    let first = tokio::time::timeout(CERTIFICATES, changes.next()).await.ok().flatten();
+    let since = clock::now();
+    let mut gathered = Gathered { since, table: false, services: BTreeSet::new(), telling: false };
+    gathered.add(first.unwrap_or(Wanted::Table));
+    let deadline = since + GATHERING;
+    // The time-out alone never ends while there always is a next change: a flood would keep all of them from being in force.
+    while clock::now() < deadline
+        && let Ok(Some(change)) = tokio::time::timeout_at(deadline, changes.next()).await
+    {
+        gathered.add(change);
     }
-    // Nothing for so long: only time has changed.
-    services.filter(|services| !services.is_empty())
+    gathered
 }
 
-fn of_table<K>(watch: Watch<K>) -> BoxStream<'static, Change>
+impl Gathered {
+    fn add(&mut self, wanted: Wanted) {
+        match wanted {
+            Wanted::Endpoints(service) => drop(self.services.insert(service)),
+            Wanted::Table => self.table = true,
+            Wanted::Telling => self.telling = true,
+        }
+    }
+}
+
+fn wanted<K>(watch: Watch<K>, wants: fn(Change<K>) -> Option<Wanted>) -> BoxStream<'static, Wanted>
 where
     K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    watch.changes.map(|_| Change::Table).boxed()
+    watch.changes.filter_map(move |change| std::future::ready(wants(change))).boxed()
 }
 
-fn of_endpoints(watch: Watch<EndpointSlice>) -> BoxStream<'static, Change> {
+/// Our own status writes come back as changes, a thousand at once when the front gets another address.
+fn of_ingress(change: Change<Ingress>) -> Option<Wanted> {
+    let same = |before: &Ingress, after: &Ingress| {
+        before.spec == after.spec && before.metadata.annotations == after.metadata.annotations
+    };
+    Some(if is_update(&change, same) { Wanted::Telling } else { Wanted::Table })
+}
+
+/// Of a Service the table shows ports, type and names; its status and its annotations are written often, by others.
+fn of_service(change: Change<Service>) -> Option<Wanted> {
+    let same = |before: &Service, after: &Service| before.spec == after.spec;
+    (!is_update(&change, same)).then_some(Wanted::Table)
+}
+
+/// Most Secrets hold no certificate: what is kept of them ([`trim_secret`]) does not change.
+fn of_secret(change: Change<Secret>) -> Option<Wanted> {
+    let same = |before: &Secret, after: &Secret| before.data == after.data;
+    (!is_update(&change, same)).then_some(Wanted::Table)
+}
+
+/// Whether an object was changed and is the same as far as the table is concerned.
+fn is_update<K>(change: &Change<K>, same: impl Fn(&K, &K) -> bool) -> bool {
+    matches!((&change.before, &change.after), (Some(before), Some(after)) if same(before, after))
+}
+
+fn of_endpoints(watch: Watch<EndpointSlice>) -> BoxStream<'static, Wanted> {
     let services = watch.changes.flat_map(|change| {
         let services: BTreeSet<_> =
             [change.before, change.after].into_iter().flatten().filter_map(|slice| service_of(&slice)).collect();
         stream::iter(services)
     });
-    services.map(Change::Endpoints).boxed()
+    services.map(Wanted::Endpoints).boxed()
 }
 
 /// Keeps of a Secret its certificate and key, and only where it has both: whatever else a tenant keeps in Secrets is dropped
@@ -275,5 +335,70 @@ mod tests {
         assert_eq!(keys(tls), ["tls.crt", "tls.key"]);
         let other = Secret { data: Some(data(&["tls.crt", "password"])), ..Secret::default() };
         assert_eq!(keys(other), Vec::<String>::new());
+    }
+
+    /// An object in YAML, before and after.
+    fn change<K: serde::de::DeserializeOwned>(before: Option<&str>, after: Option<&str>) -> Change<K> {
+        let object = |text: &str| Arc::new(serde_saphyr::from_str(text).unwrap());
+        Change { before: before.map(object), after: after.map(object) }
+    }
+
+    #[test]
+    fn a_status_makes_no_table() {
+        const ONE: &str = "metadata: {resourceVersion: '1'}\nspec: {ingressClassName: nginx}";
+        let shows = format!("{}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.1}}]}}}}", ONE.replace("'1'", "'2'"));
+        let annotated = ONE.replace("{resource", "{annotations: {a: b}, resource");
+        let other = ONE.replace("nginx", "other");
+        let wants = |before, after| of_ingress(change(before, after));
+        assert!(matches!(wants(Some(ONE), Some(&*shows)), Some(Wanted::Telling)));
+        for (before, after) in [(None, Some(ONE)), (Some(ONE), None), (Some(ONE), Some(&*annotated)), (Some(ONE), Some(&*other))]
+        {
+            assert!(matches!(wants(before, after), Some(Wanted::Table)), "{before:?} {after:?}");
+        }
+
+        const SERVICE: &str = "spec: {ports: [{port: 80}]}";
+        let shows = format!("{SERVICE}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.1}}]}}}}");
+        assert!(of_service(change(Some(SERVICE), Some(&shows))).is_none());
+        assert!(of_service(change(Some(SERVICE), Some("spec: {ports: [{port: 81}]}"))).is_some());
+        assert!(of_service(change(Some(SERVICE), None)).is_some());
+    }
+
+    #[test]
+    fn a_secret_makes_a_table_when_its_certificate_changes_or_it_comes_or_goes() {
+        let (one, other) = ("data: {tls.crt: YQ==, tls.key: YQ==}", "data: {tls.crt: Yg==, tls.key: YQ==}");
+        assert!(of_secret(change(Some(one), Some(one))).is_none());
+        for (before, after) in [(Some(one), Some(other)), (None, Some(one)), (Some(one), None), (Some("data: {}"), Some(one))] {
+            assert!(of_secret(change(before, after)).is_some(), "{before:?} {after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_within_a_moment_is_one_publication() {
+        let service = |name: &str| ObjectKey::new("shop", name);
+        let (sender, receiver) = futures::channel::mpsc::unbounded();
+        let mut changes = receiver;
+        let later = async {
+            sender.unbounded_send(Wanted::Endpoints(service("a"))).unwrap();
+            tokio::time::sleep(GATHERING - Duration::from_millis(1)).await;
+            sender.unbounded_send(Wanted::Endpoints(service("b"))).unwrap();
+            sender.unbounded_send(Wanted::Telling).unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            sender.unbounded_send(Wanted::Table).unwrap();
+        };
+        let (gathered, ()) = tokio::join!(gather(&mut changes), later);
+        assert_eq!(gathered.services, [service("a"), service("b")].into());
+        assert!(gathered.telling && !gathered.table);
+        let next = gather(&mut changes).await;
+        assert!(next.table && next.services.is_empty());
+        // Nothing more: only time has changed.
+        let begun = clock::now();
+        assert!(gather(&mut changes).await.table);
+        assert_eq!(begun.elapsed().as_secs(), (CERTIFICATES + GATHERING).as_secs());
+    }
+
+    #[tokio::test]
+    async fn changes_that_never_end_do_not_put_the_table_off() {
+        let mut flood = stream::repeat_with(|| Wanted::Endpoints(ObjectKey::new("shop", "a")));
+        assert_eq!(gather(&mut flood).await.services.len(), 1);
     }
 }

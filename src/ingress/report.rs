@@ -21,22 +21,29 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Tells what is new among `findings`, but for mere notices.
-    pub fn tell(&mut self, findings: &[Finding], stores: &Stores, recorder: &Recorder) {
-        for finding in self.news(findings).into_iter().filter(|finding| finding.severity < Severity::Notice) {
-            let Some(reference) = reference(&finding, stores) else { continue };
-            tracing::info!(%finding, "told");
-            // The message tells apart events of the same reason on the same object.
-            recorder.emit(&reference, Kind::Warning, finding.code, &finding.message, &finding.message);
+    /// Tells what is new among `findings` (sorted), but for mere notices. Whether that was all: where too much waits to be sent,
+    /// the rest is for another time.
+    pub fn tell(&mut self, findings: &[Finding], stores: &Stores, recorder: &Recorder) -> bool {
+        for finding in self.news(findings) {
+            if finding.severity < Severity::Notice
+                && let Some(reference) = reference(&finding, stores)
+            {
+                if !recorder.has_room() {
+                    return false;
+                }
+                tracing::info!(%finding, "told");
+                // The message tells apart events of the same reason on the same object.
+                recorder.emit(&reference, Kind::Warning, finding.code, &finding.message, &finding.message);
+            }
+            self.told.insert(finding);
         }
+        true
     }
 
     /// What was not told yet. What is not found any more is forgotten.
     fn news(&mut self, findings: &[Finding]) -> Vec<Finding> {
-        let present: BTreeSet<Finding> = findings.iter().cloned().collect();
-        let news = present.difference(&self.told).cloned().collect();
-        self.told = present;
-        news
+        self.told.retain(|finding| findings.binary_search(finding).is_ok());
+        findings.iter().filter(|finding| !self.told.contains(finding)).cloned().collect()
     }
 }
 
@@ -76,11 +83,16 @@ mod tests {
     #[test]
     fn told_once_and_again_when_the_words_change_or_after_it_was_gone() {
         let mut reporter = Reporter::default();
+        let mut told = |findings: &[Finding]| {
+            let news = reporter.news(findings);
+            reporter.told.extend(news.clone());
+            news
+        };
         let (one, other) = (finding("a", "one"), finding("b", "one"));
-        assert_eq!(reporter.news(std::slice::from_ref(&one)), std::slice::from_ref(&one));
-        assert_eq!(reporter.news(&[one.clone(), other.clone()]), [other]);
-        assert_eq!(reporter.news(&[finding("a", "another")]), [finding("a", "another")]);
-        assert_eq!(reporter.news(&[]), []);
-        assert_eq!(reporter.news(std::slice::from_ref(&one)), [one]);
+        assert_eq!(told(std::slice::from_ref(&one)), std::slice::from_ref(&one));
+        assert_eq!(told(&[one.clone(), other.clone()]), [other]);
+        assert_eq!(told(&[finding("a", "another")]), [finding("a", "another")]);
+        assert_eq!(told(&[]), []);
+        assert_eq!(told(std::slice::from_ref(&one)), [one]);
     }
 }

@@ -15,6 +15,10 @@ const AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
 /// A connection that takes longer is tried again by whoever asked.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// A connection on which nothing comes for so long after a request is dead, and nobody said so; longer than a watch without events
+/// (see [`super::watch`]). TCP alone notices after a quarter of an hour.
+const READ_LIMIT: Duration = Duration::from_secs(90);
+
 /// No client, because of the configuration. An API server that does not answer is found out by the first call.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -75,6 +79,8 @@ fn clients(mut config: Config) -> Result<Clients, ConnectError> {
     let server = config.cluster_url.to_string();
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config.connect_timeout = Some(CONNECT_LIMIT);
+    config.read_timeout = Some(READ_LIMIT);
+    config.reset_reader_on_write = true;
     let mut for_lease = config.clone();
     for_lease.default_retry = false;
     let client = |config| {
@@ -100,6 +106,17 @@ mod tests {
         std::fs::write(file.path(), "apiVersion: v1\nkind: Config\ncurrent-context: here\n").unwrap();
         let error = connect(Some(file.path())).await.map(|_| ()).unwrap_err();
         assert!(matches!(error, ConnectError::Kubeconfig { .. }), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_falls_silent_is_noticed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let client = clients(config).unwrap().lease;
+        let (asked, begun) = (client.apiserver_version(), tokio::time::Instant::now());
+        let (_connection, answer) = tokio::join!(listener.accept(), tokio::time::timeout(READ_LIMIT * 3, asked));
+        assert!(answer.expect("it does not wait for ever").is_err());
+        assert_eq!(begun.elapsed().as_secs(), READ_LIMIT.as_secs());
     }
 
     #[tokio::test]

@@ -58,6 +58,12 @@ impl Recorder {
         (Self { queue }, task)
     }
 
+    /// Whether another event can wait to be sent. Who has many to record, and can come back later, asks before each.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.queue.capacity() > 0
+    }
+
     /// Records an event on `object`.
     ///
     /// `reason` is the stable code that users see. `action` tells apart events of the same reason: those that agree in object,

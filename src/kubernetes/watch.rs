@@ -73,6 +73,11 @@ pub async fn ready(stores: impl IntoIterator<Item = BoxFuture<'static, Result<()
 /// How often a watch without events shows that it is alive.
 const IDLE_BEAT: Duration = Duration::from_secs(10);
 
+/// Seconds after which the API server is asked to end a watch, and it is asked for anew from where it was. One that has not ended
+/// five seconds later is on a dead connection, and nobody said so: something on the way forgot it. By default that takes five
+/// minutes. (Bookmarks are no sign of life: a kind without any event since the API server's start gets none.)
+const LENGTH: u32 = 60;
+
 /// Which objects of a kind are watched, by their fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(Option<String>);
@@ -106,7 +111,7 @@ pub fn watch<K>(api: Api<K>, selector: Selector, trim: fn(&mut K), health: Heart
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let config = watcher::Config { field_selector: selector.0, ..watcher::Config::default() };
+    let config = watcher::Config { field_selector: selector.0, timeout: Some(LENGTH), ..watcher::Config::default() };
     let events = watcher(api, config).default_backoff().modify(trim);
     let fan_out = FanOut::new();
     Watch { store: fan_out.writer.as_reader(), changes: changes(events, fan_out, health).boxed() }

@@ -110,7 +110,7 @@ async fn many_services(world: World) -> (Vec<Row>, Memory) {
     let controller = Controller::start(&world, "many", &[]);
     controller.leads().await;
     world.quiet(world.mark(), QUIET).await;
-    let empty = resident(&controller);
+    let empty = controller.resident();
 
     let mark = world.mark();
     let seconds = create_many(&world).await;
@@ -118,7 +118,7 @@ async fn many_services(world: World) -> (Vec<Row>, Memory) {
     let created = Row::new(&format!("{MANY} Services at once: last host name"), calls(&world, mark).await)
         .limits(450, "1073")
         .within(Figure { measured: seconds, limit: Some(5.0), peer: "41" });
-    let full = resident(&controller);
+    let full = controller.resident();
 
     controller.stop().await;
     let swept = one_sweep(&world).await;
@@ -279,12 +279,4 @@ async fn seconds_until(world: &World, mark: u64, start: Instant, action: &str) -
 /// All calls since the mark, once there are no more.
 async fn calls(world: &World, mark: u64) -> Calls {
     Calls::count(&world.quiet(mark, QUIET).await)
-}
-
-/// Resident memory of the controller's process, in MB (proc_pid_status(5), VmRSS).
-fn resident(controller: &Controller) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", controller.pid())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("kB");
-    kilobytes / 1024.0
 }

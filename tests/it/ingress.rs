@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::data_plane::{
-    DataPlane, class, create_class, create_ingress, delete_class, ingresses, patch_ingress, rule, status_is,
+    DataPlane, class, create_class, create_ingress, create_service, delete_class, ingresses, patch_ingress, rule, status_is,
 };
 use crate::support::wait;
 use crate::support::workload::create_backend;
@@ -42,16 +42,6 @@ async fn create_publish_service(world: &World) {
 async fn publish_host_name(world: &World, name: &str) {
     let status = json!({"status": {"loadBalancer": {"ingress": [{"hostname": name}]}}});
     world.services().patch_status("front", &PatchParams::default(), &Patch::Merge(status)).await.expect("patched");
-}
-
-/// A ClusterIP Service on port 80 for pods labelled `app: <name>` on 8080.
-async fn create_service(world: &World, name: &str) {
-    let service = json!({
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
-    });
-    let service: Service = serde_json::from_value(service).expect("a Service");
-    world.services().create(&PostParams::default(), &service).await.expect("created");
 }
 
 fn publish(world: &World) -> String {
@@ -227,7 +217,7 @@ fn garbage(name: &str) -> Secret {
 
 /// The certificate that is shown for a server name, in DER.
 async fn certificate(data_plane: &DataPlane, name: &str) -> Vec<u8> {
-    let connected = crate::support::tls::connect(data_plane.https, name, &[]).await.expect("a handshake");
+    let connected = landfall_test_cluster::tls::connect(data_plane.https, name, &[]).await.expect("a handshake");
     connected.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec()
 }
 

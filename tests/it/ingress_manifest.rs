@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, PostParams};
 use landfall_test_cluster::load::{Load, Sort, Tally};
 use libtest_mimic::Trial;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::controller::Controller;
-use crate::support::data_plane::{ask, ingresses};
+use crate::support::data_plane::{ask, create_service, ingresses};
 use crate::support::rights::{documents, granted, requests};
 use crate::support::wait;
 use crate::support::workload::{create_backend, kubectl, restart};
@@ -38,14 +38,20 @@ async fn behind_our_nlb_rolled_and_killed_under_load_with_exactly_its_rights(wor
     accepted.expect("every object of the file is valid");
     deploy(&world).await;
     rolled_out(&world).await;
-    create_service(&world).await;
+    create_service(&world, "web").await;
     create_backend(&world, "web", 3, 2).await;
     let addresses = serve(&world).await;
 
     // The backend, then the data plane itself, are rolled while requests flow.
     let sorts = [Sort::Kept, Sort::New, Sort::Http2];
+    let mut socket = Websocket::open(addresses[0]).await;
     let load = Load::of(&addresses, &sorts);
-    restart(&world, "web").await;
+    let pod = socket.pod.clone();
+    tokio::join!(restart(&world, "web"), async {
+        drains(&world, &pod).await;
+        socket.echoes("while its pod drains").await;
+        socket.finish().await;
+    });
     report("backend rolled", &load.stop().await);
 
     let mut socket = Websocket::open(addresses[1]).await;
@@ -66,7 +72,7 @@ async fn behind_our_nlb_rolled_and_killed_under_load_with_exactly_its_rights(wor
     kubectl(&world, &kill, "").await.expect("killed");
     rolled_out(&world).await;
     let tally = load.stop().await;
-    println!("killed: {} requests, {} failed", tally.sent, tally.failed.len());
+    println!("killed: {tally}");
     assert!(tally.sent > 500, "{}", tally.sent);
     let load = Load::of(&addresses, &sorts);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -131,15 +137,6 @@ async fn pods(world: &World) -> BTreeSet<String> {
     names.lines().map(|line| line.trim_start_matches("pod/").to_owned()).collect()
 }
 
-async fn create_service(world: &World) {
-    let service = json!({
-        "metadata": {"name": "web"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
-    });
-    let service: Service = serde_json::from_value(service).expect("a Service");
-    world.services().create(&PostParams::default(), &service).await.expect("created");
-}
-
 /// An Ingress for every host; the load balancer's addresses once Service and Ingress show its name and it answers.
 async fn serve(world: &World) -> Vec<SocketAddr> {
     let ingress = json!({
@@ -182,13 +179,39 @@ async fn serve(world: &World) -> Vec<SocketAddr> {
 }
 
 fn report(what: &str, tally: &Tally) {
-    println!("{what}: {} requests, {} of them on kept connections, {} failed", tally.sent, tally.reused, tally.failed.len());
-    assert_eq!(tally.failed, Vec::<String>::new(), "{what}: of {} requests", tally.sent);
-    assert!(tally.sent > 200, "{what}: only {} requests", tally.sent);
+    println!("{what}: {tally}, {} on connections used before", tally.reused);
+    assert_eq!(tally.failed, Vec::<String>::new(), "{what}: {tally}");
+    assert!(tally.by_sort.len() == 3 && tally.by_sort.values().all(|sent| *sent > 100), "{what}: only {tally}");
+}
+
+/// Waits until a pod of the backend was told to end, and tells its clients to go.
+async fn drains(world: &World, pod: &str) {
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
+    let pod = pods.get(pod).await.expect("the pod");
+    let address = pod.status.and_then(|status| status.pod_ip).expect("an address");
+    wait::until(&format!("{address} drains"), async || {
+        let mut stream = TcpStream::connect(format!("{address}:8080")).await.map_err(|problem| problem.to_string())?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.map_err(|problem| problem.to_string())?;
+        let head = read_head(&mut stream).await;
+        if head.contains("connection: close") { Ok(()) } else { Err(head) }
+    })
+    .await;
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("an answer"));
+    }
+    String::from_utf8_lossy(&head).to_lowercase()
 }
 
 /// A connection that has changed its protocol: what is sent comes back.
-struct Websocket(TcpStream);
+struct Websocket {
+    stream: TcpStream,
+    /// The pod at its other end.
+    pod: String,
+}
 
 impl Websocket {
     async fn open(address: SocketAddr) -> Self {
@@ -198,27 +221,25 @@ impl Websocket {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.expect("asked");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.expect("an answer"));
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-        let mut socket = Self(stream);
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("http/1.1 101"), "{head}");
+        let pod = head.lines().find_map(|line| line.strip_prefix("pod-name: ")).expect("who it is").to_owned();
+        let mut socket = Self { stream, pod };
         socket.echoes("at once").await;
         socket
     }
 
     async fn echoes(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).await.expect("sent");
+        self.stream.write_all(text.as_bytes()).await.expect("sent");
         let mut back = vec![0; text.len()];
-        self.0.read_exact(&mut back).await.expect("it comes back");
+        self.stream.read_exact(&mut back).await.expect("it comes back");
         assert_eq!(back, text.as_bytes());
     }
 
     async fn finish(mut self) {
-        self.0.shutdown().await.expect("closed");
+        self.stream.shutdown().await.expect("closed");
         let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).await.expect("the other side closes, too");
+        self.stream.read_to_end(&mut rest).await.expect("the other side closes, too");
         assert_eq!(rest, b"");
     }
 }

@@ -24,7 +24,9 @@ mod drift;
 mod faults;
 mod idle;
 mod ingress;
+mod ingress_churn;
 mod ingress_manifest;
+mod ingress_outages;
 mod ingress_rows;
 mod inputs;
 mod manifests;
@@ -48,7 +50,9 @@ fn trials() -> Vec<Trial> {
         drift::trials(),
         idle::trials(),
         ingress::trials(),
+        ingress_churn::trials(),
         ingress_manifest::trials(),
+        ingress_outages::trials(),
         ingress_rows::trials(),
         inputs::trials(),
         plan_command::trials(),
@@ -80,8 +84,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     support::fixture::install_crypto_provider();
-    if support::fixture::option("LANDFALL_BENCH").is_some() {
-        return bench::run();
+    match support::fixture::option("LANDFALL_BENCH").as_deref() {
+        None => {}
+        Some("churn") => return ingress_churn::bench(),
+        Some(_) => return bench::run(),
     }
     // The end of this process takes the cluster along: it is the first of its own process namespace.
     libtest_mimic::run(&arguments, trials()).exit_code()

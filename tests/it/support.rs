@@ -13,7 +13,6 @@ pub mod picture;
 pub mod proxy;
 pub mod rights;
 pub mod table;
-pub mod tls;
 pub mod wait;
 pub mod workload;
 pub mod world;

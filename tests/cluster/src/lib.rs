@@ -26,6 +26,7 @@ mod namespaces;
 mod network;
 mod nodes;
 mod process;
+pub mod tls;
 
 use std::fmt;
 use std::fs;

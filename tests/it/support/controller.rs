@@ -65,6 +65,22 @@ impl Controller {
         self.child.id().expect("running")
     }
 
+    /// Resident memory in MB (proc_pid_status(5), VmRSS).
+    pub fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("kB");
+        kilobytes / 1024.0
+    }
+
+    /// Processor time so far, in seconds (proc_pid_stat(5), utime and stime, in ticks of 10 ms).
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        // The name in brackets may hold spaces.
+        let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
+    }
+
     /// SIGKILL, and waits for the end.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("killed");

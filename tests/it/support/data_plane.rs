@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -34,6 +35,23 @@ impl Deref for DataPlane {
 impl DataPlane {
     /// Starts one and waits until it serves.
     pub async fn start(world: &World, name: &str, arguments: &[&str]) -> Self {
+        let started = Self::spawn(world, name, arguments);
+        started.is_ready().await;
+        started
+    }
+
+    /// Waits until it serves.
+    pub async fn is_ready(&self) {
+        wait::until("the data plane is ready", async || self.asked("readyz").await).await;
+    }
+
+    /// `/livez`, `/readyz`: what they answer with 200, or else.
+    pub async fn asked(&self, what: &str) -> Result<String, String> {
+        super::world::http_get(&format!("http://{}/{what}", self.admin)).await
+    }
+
+    /// Starts one; does not wait.
+    pub fn spawn(world: &World, name: &str, arguments: &[&str]) -> Self {
         let [http, https, admin] = [free_port(), free_port(), free_port()];
         let mut command = command(world);
         command
@@ -47,12 +65,7 @@ impl DataPlane {
             .args(arguments);
         let process = Controller::spawn(world, name, command, format!("127.0.0.1:{admin}"));
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let started = Self { process, http: address(http), https: address(https) };
-        wait::until("the data plane is ready", async || {
-            super::world::http_get(&format!("http://{}/readyz", started.admin)).await
-        })
-        .await;
-        started
+        Self { process, http: address(http), https: address(https) }
     }
 
     /// SIGTERM, and waits for the end.
@@ -177,4 +190,14 @@ pub async fn status_is(world: &World, name: &str, expected: &[&str]) {
         if shown == expected { Ok(()) } else { Err(shown) }
     })
     .await;
+}
+
+/// A ClusterIP Service on port 80 for pods labelled `app: <name>` on 8080.
+pub async fn create_service(world: &World, name: &str) {
+    let service = json!({
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    });
+    let service: Service = serde_json::from_value(service).expect("a Service");
+    world.services().create(&PostParams::default(), &service).await.expect("created");
 }

@@ -1,7 +1,8 @@
 //! `landfall-backend`: the small web server that stands behind Services in tests and in the demo. Imports nothing of the crate.
 //!
 //! Every path answers 200 with the pod's name; `/slow?ms=N` does so after N milliseconds. The response header `client-address` tells
-//! whom it saw as the client. A request to upgrade (to a websocket, say) is granted: what comes then is sent back. After SIGTERM it goes on serving, asks clients by `Connection: close` to go elsewhere, and ends when no
+//! whom it saw as the client. A request to upgrade (to a websocket, say) is granted, by the pod that the response header `pod-name`
+//! tells: what comes then is sent back. After SIGTERM it goes on serving, asks clients by `Connection: close` to go elsewhere, and ends when no
 //! connection is left or the drain time is over.
 
 use std::convert::Infallible;
@@ -128,6 +129,9 @@ async fn answer(request: Request<Incoming>, client: SocketAddr, server: &Server)
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         response.headers_mut().insert(UPGRADE, protocol);
+        if let Ok(name) = HeaderValue::from_bytes(server.answer.trim_ascii_end()) {
+            response.headers_mut().insert("pod-name", name);
+        }
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         return response;
     }
