@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! select       which Ingresses are ours, and in which order
+//! config       ConfigMap → options of all
 //! annotations  annotations → options of its routes; or refused
 //! hosts        rules → hosts and their paths; conflicts
 //! tls          which certificate each host has
@@ -11,6 +12,7 @@
 
 mod annotations;
 mod backends;
+mod config;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod hosts;
@@ -28,8 +30,8 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use rustls::sign::CertifiedKey;
 
 use super::certificates::Cache;
-use super::findings::{self, Finding, Findings, Kind, ObjectKey};
-use super::options::keys::{Config, PREFIX};
+use super::findings::{Finding, Findings, Kind, ObjectKey};
+use super::options::keys::PREFIX;
 use super::options::{PathMatching, RouteOptions};
 use super::table::{BackendIndex, Certificates, Endpoints, RouteTable};
 use crate::clock::Timestamp;
@@ -184,7 +186,7 @@ impl Compiler {
     /// Makes the whole table. What is as it was in the table before (each host, each backend, the certificates) is shared.
     pub fn compile(&mut self, inputs: &Inputs<'_>) -> Compiled {
         let mut found = Vec::new();
-        let (config, configured) = read_config(inputs.config, self.settings.config_map.as_ref(), &mut found);
+        let (config, configured) = config::read(inputs.config, self.settings.config_map.as_ref(), &mut found);
         let (ours, foreign) = select::select(inputs, &self.settings, &mut found);
         self.backends.begin(inputs, self.settings.disable_svc_external_name);
         let default_backend = self.default_backend(inputs, &mut found);
@@ -248,38 +250,6 @@ impl Compiler {
         found.extend(findings.into_inner());
         backend
     }
-}
-
-/// Keys of the ConfigMap that protect something, by their beginning: to ignore one silently would open a door.
-const PROTECTING: &[&str] = &["whitelist-source-range", "denylist-source-range", "block-", "global-auth-", "enable-modsecurity"];
-
-fn read_config(
-    data: Option<&BTreeMap<String, String>>,
-    object: Option<&ObjectKey>,
-    found: &mut Vec<Finding>,
-) -> (Config, BTreeSet<String>) {
-    let object = object.cloned().unwrap_or_else(|| ObjectKey::new("", ""));
-    let mut findings = Findings::of(Kind::ConfigMap, object);
-    let (mut config, mut configured) = (Config::default(), BTreeSet::new());
-    for (key, value) in data.into_iter().flatten() {
-        match config.set(key, value.trim()) {
-            Some(Ok(())) => {
-                configured.insert(key.clone());
-            }
-            Some(Err(fix)) => findings.warning(
-                findings::OPTION_IGNORED,
-                format!("`{key}`: {} is not allowed, and the default is used; {fix}", findings::quote(value)),
-            ),
-            None if PROTECTING.iter().any(|protecting| key.starts_with(protecting)) => {
-                findings
-                    .error(findings::OPTION_NOT_ENFORCED, format!("`{key}` is not supported yet: nothing is protected by it"));
-            }
-            None => findings
-                .warning(findings::OPTION_IGNORED, format!("`{key}` is not known or not supported yet, and has no effect")),
-        }
-    }
-    found.extend(findings.into_inner());
-    (config, configured)
 }
 
 /// The value from before, if it is the same.
