@@ -131,8 +131,6 @@ pub struct IngressState {
     pub refused: bool,
     /// Whether at least one of its rules, or its default backend, is in the table.
     pub routed: bool,
-    /// Whether each host whose certificate it decides has the one that its `tls` section names. True without such a section.
-    pub certified: bool,
     /// Where its rules lead.
     pub backends: BTreeSet<BackendIndex>,
     /// Hosts that its rules name, as the table has them; also when it is refused.
@@ -144,12 +142,15 @@ pub struct IngressState {
 }
 
 impl IngressState {
-    /// Whether traffic can be sent to the data plane for it: some rule is in the table, its certificates are the ones that it
-    /// names, and some endpoint stands behind it. Its status shows an address only from then on.
+    /// Whether traffic can be sent to the data plane for it: some rule is in the table, and some endpoint stands behind it. Its
+    /// status shows an address only from then on.
+    ///
+    /// Certificates that exist are in the same table. One that does not is not waited for: who issues it (ACME by HTTP) and who
+    /// writes the name into DNS wait for the address.
     #[must_use]
     pub fn is_live(&self, table: &RouteTable) -> bool {
         let serves = |index: &BackendIndex| table.backend(*index).is_some_and(|backend| !backend.endpoints.is_empty());
-        self.routed && self.certified && self.backends.iter().any(serves)
+        self.routed && self.backends.iter().any(serves)
     }
 }
 

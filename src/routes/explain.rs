@@ -176,7 +176,6 @@ fn mismatch(route: &Route, path: &[u8], matching: PathMatching) -> Option<&'stat
     }
     match route.path_type {
         PathType::Exact => (path != rule).then_some("the path is not exactly this one"),
-        PathType::ImplementationSpecific if nginx => (!path.starts_with(rule)).then_some("the path does not begin with it"),
         PathType::Prefix | PathType::ImplementationSpecific => match path.strip_prefix(bare) {
             None => Some("the path does not begin with it"),
             Some(rest) if rest.is_empty() || rest.starts_with(b"/") => None,
@@ -230,7 +229,7 @@ fn answer(compiled: &Compiled, host: &Host, decision: Decision<'_>, question: &Q
         },
         Decision::Route(route) if is_plain && route.options.force_ssl_redirect => redirect("force-ssl-redirect is on"),
         Decision::Route(route) if is_plain && route.options.ssl_redirect && host.options.tls => {
-            redirect("the host has a `tls` section, and ssl-redirect is on")
+            redirect("the host or its wildcard has a `tls` section, and ssl-redirect is on")
         }
         Decision::Route(route) => {
             let service = format!("Service {}/{} port {}", route.namespace, route.service, route.service_port);
