@@ -26,6 +26,8 @@ mod idle;
 mod ingress;
 mod ingress_manifest;
 mod ingress_rows;
+mod ingress_rules;
+mod ingress_status;
 mod inputs;
 mod manifests;
 mod outages;
@@ -50,6 +52,8 @@ fn trials() -> Vec<Trial> {
         ingress::trials(),
         ingress_manifest::trials(),
         ingress_rows::trials(),
+        ingress_rules::trials(),
+        ingress_status::trials(),
         inputs::trials(),
         plan_command::trials(),
         targets::trials(),

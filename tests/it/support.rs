@@ -1,7 +1,7 @@
 //! What the tests stand on: the shared cluster (`fixture`), a test's own world (`world`), a controller process
 //! (`controller`), a cable to pull (`proxy`), what AWS holds in words that can be compared (`picture`), and waiting for conditions
 //! (`wait`); for traffic, pods to send it to (`workload`) and clients that send it (`load`); what the AWS SDK asks besides AWS
-//! (`answers`);
+//! (`answers`); objects that no API server has seen (`table`), served by a proxy in this process (`serving`);
 //! what the controller wrote to Kubernetes (`audit`).
 
 pub mod answers;
@@ -14,6 +14,7 @@ pub mod load;
 pub mod picture;
 pub mod proxy;
 pub mod rights;
+pub mod serving;
 pub mod table;
 pub mod tls;
 pub mod wait;
