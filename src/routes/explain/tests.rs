@@ -53,6 +53,7 @@ fn redirects_are_explained() {
         ("https://shop.com/admin", "503: Service default/web port 80 cannot be used, see the findings"),
         ("a.shop.com", "308 to https://a.shop.com: the host or its wildcard has a `tls` section, and ssl-redirect is on"),
         ("http://b.com/x", "Service default/api port http"),
+        ("http://b.com/healthz", "200: the data plane is asked for its own health"),
     ] {
         assert_eq!(told(url).answer, answer, "{url}");
     }
