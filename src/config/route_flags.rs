@@ -50,7 +50,7 @@ pub struct RouteFlags {
     #[arg(long, global = true, env = "LANDFALL_WATCH_INGRESS_WITHOUT_CLASS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), help_heading = "Ingresses")]
     pub watch_ingress_without_class: bool,
 
-    /// Ignore Ingresses that take every host: without a host in a rule, or with a default backend only
+    /// Ignore Ingresses that have a default backend, with rules or without
     #[arg(long, global = true, env = "LANDFALL_DISABLE_CATCH_ALL", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), help_heading = "Ingresses")]
     pub disable_catch_all: bool,
 

@@ -1,10 +1,10 @@
 //! Writes the address under which an Ingress is reachable into its status: by the leader, for live Ingresses only, and only
 //! when it differs.
 //!
-//! An Ingress is live when its routes, its certificate and an endpoint are in the table that the data plane serves from: a
-//! client that follows the status is never told 404. An address that was written stays when the Ingress' pods go (that is
-//! 503, not another address) and when the process ends (the load balancer is still there). The status of an Ingress that is
-//! not ours is never touched.
+//! An Ingress is live when its routes and an endpoint are in the table that the data plane serves from, and with them its
+//! certificate, if there is one: a client that follows the status is never told 404. An address that was written stays when
+//! the Ingress' pods go (that is 503, not another address) and when the process ends (the load balancer is still there). The
+//! status of an Ingress that is not ours is never touched.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

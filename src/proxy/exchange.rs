@@ -182,21 +182,15 @@ impl<'a> Exchange<'a> {
 
     fn decide(&mut self) -> Result<(), Answer> {
         let Some(host) = self.host else { return Err(StatusCode::NOT_FOUND.into()) };
-        let fallback = self.snapshot.table.default_backend;
         match host.decide(self.parts.uri.path()) {
             Decision::Route(route) => {
                 self.options = &route.options;
                 self.backend = route.backend;
-                if route.service.is_empty() && route.backend.is_none() {
-                    self.backend = fallback;
-                    self.record.goes_nowhere();
-                } else {
-                    self.route = Some(route);
-                }
+                self.route = Some(route);
             }
             Decision::AddSlash => return Err(self.add_slash()?),
             Decision::Unmatched => {
-                self.backend = fallback;
+                self.backend = self.snapshot.table.default_backend;
                 self.record.goes_nowhere();
             }
             Decision::Malformed => return Err(Refusal::BadRequest.into()),
@@ -225,9 +219,11 @@ impl<'a> Exchange<'a> {
 
     fn tls_redirect(&self) -> Result<(), Answer> {
         let identity = self.identity()?;
-        let tls = self.host.is_some_and(|host| host.options.tls);
-        let options = self.options;
-        let wanted = self.route.is_some() && (options.force_ssl_redirect || options.ssl_redirect && tls);
+        let host = self.host.map(|host| &host.options);
+        let wanted = match self.route.map(|route| &*route.options) {
+            Some(options) => options.force_ssl_redirect || options.ssl_redirect && host.is_some_and(|host| host.tls),
+            None => host.is_some_and(|host| host.redirect_unmatched),
+        };
         let path = self.parts.uri.path_and_query().map_or("/", |it| it.as_str());
         if !wanted || identity.https || path.starts_with("/.well-known/acme-challenge") {
             return Ok(());

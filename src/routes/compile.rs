@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! select       which Ingresses are ours, and in which order
+//! config       ConfigMap → options of all
 //! annotations  annotations → options of its routes; or refused
 //! hosts        rules → hosts and their paths; conflicts
 //! tls          which certificate each host has
@@ -11,6 +12,7 @@
 
 mod annotations;
 mod backends;
+mod config;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod hosts;
@@ -28,8 +30,8 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use rustls::sign::CertifiedKey;
 
 use super::certificates::Cache;
-use super::findings::{self, Finding, Findings, Kind, ObjectKey};
-use super::options::keys::{Config, PREFIX};
+use super::findings::{Finding, Findings, Kind, ObjectKey};
+use super::options::keys::PREFIX;
 use super::options::{PathMatching, RouteOptions};
 use super::table::{BackendIndex, Certificates, Endpoints, RouteTable};
 use crate::clock::Timestamp;
@@ -129,8 +131,6 @@ pub struct IngressState {
     pub refused: bool,
     /// Whether at least one of its rules, or its default backend, is in the table.
     pub routed: bool,
-    /// Whether each host whose certificate it decides has the one that its `tls` section names. True without such a section.
-    pub certified: bool,
     /// Where its rules lead.
     pub backends: BTreeSet<BackendIndex>,
     /// Hosts that its rules name, as the table has them; also when it is refused.
@@ -142,12 +142,15 @@ pub struct IngressState {
 }
 
 impl IngressState {
-    /// Whether traffic can be sent to the data plane for it: some rule is in the table, its certificates are the ones that it
-    /// names, and some endpoint stands behind it. Its status shows an address only from then on.
+    /// Whether traffic can be sent to the data plane for it: some rule is in the table, and some endpoint stands behind it. Its
+    /// status shows an address only from then on.
+    ///
+    /// Certificates that exist are in the same table. One that does not is not waited for: who issues it (ACME by HTTP) and who
+    /// writes the name into DNS wait for the address.
     #[must_use]
     pub fn is_live(&self, table: &RouteTable) -> bool {
         let serves = |index: &BackendIndex| table.backend(*index).is_some_and(|backend| !backend.endpoints.is_empty());
-        self.routed && self.certified && self.backends.iter().any(serves)
+        self.routed && self.backends.iter().any(serves)
     }
 }
 
@@ -184,7 +187,7 @@ impl Compiler {
     /// Makes the whole table. What is as it was in the table before (each host, each backend, the certificates) is shared.
     pub fn compile(&mut self, inputs: &Inputs<'_>) -> Compiled {
         let mut found = Vec::new();
-        let (config, configured) = read_config(inputs.config, self.settings.config_map.as_ref(), &mut found);
+        let (config, configured) = config::read(inputs.config, self.settings.config_map.as_ref(), &mut found);
         let (ours, foreign) = select::select(inputs, &self.settings, &mut found);
         self.backends.begin(inputs, self.settings.disable_svc_external_name);
         let default_backend = self.default_backend(inputs, &mut found);
@@ -248,38 +251,6 @@ impl Compiler {
         found.extend(findings.into_inner());
         backend
     }
-}
-
-/// Keys of the ConfigMap that protect something, by their beginning: to ignore one silently would open a door.
-const PROTECTING: &[&str] = &["whitelist-source-range", "denylist-source-range", "block-", "global-auth-", "enable-modsecurity"];
-
-fn read_config(
-    data: Option<&BTreeMap<String, String>>,
-    object: Option<&ObjectKey>,
-    found: &mut Vec<Finding>,
-) -> (Config, BTreeSet<String>) {
-    let object = object.cloned().unwrap_or_else(|| ObjectKey::new("", ""));
-    let mut findings = Findings::of(Kind::ConfigMap, object);
-    let (mut config, mut configured) = (Config::default(), BTreeSet::new());
-    for (key, value) in data.into_iter().flatten() {
-        match config.set(key, value.trim()) {
-            Some(Ok(())) => {
-                configured.insert(key.clone());
-            }
-            Some(Err(fix)) => findings.warning(
-                findings::OPTION_IGNORED,
-                format!("`{key}`: {} is not allowed, and the default is used; {fix}", findings::quote(value)),
-            ),
-            None if PROTECTING.iter().any(|protecting| key.starts_with(protecting)) => {
-                findings
-                    .error(findings::OPTION_NOT_ENFORCED, format!("`{key}` is not supported yet: nothing is protected by it"));
-            }
-            None => findings
-                .warning(findings::OPTION_IGNORED, format!("`{key}` is not known or not supported yet, and has no effect")),
-        }
-    }
-    found.extend(findings.into_inner());
-    (config, configured)
 }
 
 /// The value from before, if it is the same.

@@ -101,6 +101,9 @@ pub struct OptionOrigin {
 /// Where plain requests are always answered: whoever asks for a certificate proves that way that the name is theirs.
 const CHALLENGE: &str = "/.well-known/acme-challenge";
 
+/// Where load balancers ask by address, without any host of ours.
+const HEALTH: &str = "/healthz";
+
 /// Explains what the data plane does with a request by this table.
 #[must_use]
 pub fn explain(compiled: &Compiled, settings: &Settings, question: &Question) -> Explanation {
@@ -176,7 +179,6 @@ fn mismatch(route: &Route, path: &[u8], matching: PathMatching) -> Option<&'stat
     }
     match route.path_type {
         PathType::Exact => (path != rule).then_some("the path is not exactly this one"),
-        PathType::ImplementationSpecific if nginx => (!path.starts_with(rule)).then_some("the path does not begin with it"),
         PathType::Prefix | PathType::ImplementationSpecific => match path.strip_prefix(bare) {
             None => Some("the path does not begin with it"),
             Some(rest) if rest.is_empty() || rest.starts_with(b"/") => None,
@@ -202,7 +204,7 @@ impl Answer {
     }
 }
 
-fn answer(compiled: &Compiled, host: &Host, decision: Decision<'_>, question: &Question) -> Answer {
+fn answer(compiled: &Compiled, host: &Arc<Host>, decision: Decision<'_>, question: &Question) -> Answer {
     let table = &compiled.table;
     let name = host_name(&question.authority);
     let redirect = |why: &str| {
@@ -210,6 +212,9 @@ fn answer(compiled: &Compiled, host: &Host, decision: Decision<'_>, question: &Q
         Answer::own(table.global.http_redirect_code, &format!(" to https://{name}{path}: {why}"))
     };
     let is_plain = !question.https && !question.path.starts_with(CHALLENGE);
+    if Arc::ptr_eq(host, &table.hosts.default) && question.path == HEALTH {
+        return Answer::own(200, ": the data plane is asked for its own health");
+    }
     match decision {
         Decision::Malformed => Answer::own(400, ": the path cannot be read"),
         Decision::AddSlash => {
@@ -230,7 +235,7 @@ fn answer(compiled: &Compiled, host: &Host, decision: Decision<'_>, question: &Q
         },
         Decision::Route(route) if is_plain && route.options.force_ssl_redirect => redirect("force-ssl-redirect is on"),
         Decision::Route(route) if is_plain && route.options.ssl_redirect && host.options.tls => {
-            redirect("the host has a `tls` section, and ssl-redirect is on")
+            redirect("the host or its wildcard has a `tls` section, and ssl-redirect is on")
         }
         Decision::Route(route) => {
             let service = format!("Service {}/{} port {}", route.namespace, route.service, route.service_port);

@@ -21,7 +21,7 @@ codes! {
     BACKEND_REFUSED = "BackendRefused": "A rule leads to an ExternalName Service that may not be used: 503.";
     BACKEND_RESOURCE = "BackendResource": "A rule leads to a resource instead of a Service: it is left out.";
     BACKEND_SERVICE_MISSING = "BackendServiceMissing": "A rule names a Service that does not exist: 503.";
-    CATCH_ALL_DISABLED = "CatchAllDisabled": "The Ingress would take requests for any host, which `--disable-catch-all` forbids: it is not served.";
+    CATCH_ALL_DISABLED = "CatchAllDisabled": "The Ingress has a default backend, which `--disable-catch-all` forbids: it is not served.";
     CERTIFICATE_EXPIRED = "CertificateExpired": "A certificate is no longer valid, or not yet: it is sent all the same.";
     CERTIFICATE_HOST_MISMATCH = "CertificateHostMismatch": "The certificate of a host does not cover its name: the default certificate is sent.";
     CERTIFICATE_INVALID = "CertificateInvalid": "A Secret holds no usable certificate and key: the default certificate is sent.";
@@ -30,7 +30,7 @@ codes! {
     INGRESS_CLASS_MISSING = "IngressClassMissing": "The Ingress names our class, and there is no IngressClass of that name and of our controller: it is not served.";
     OPTION_IGNORED = "OptionIgnored": "A key of the ConfigMap, or its value, is not known or not supported: the default is used.";
     OPTION_NOT_ENFORCED = "OptionNotEnforced": "A key of the ConfigMap asks for protection that this version does not give.";
-    PATH_CONFLICT = "PathConflict": "Another rule has the same host, path and type, and comes first: this one is left out.";
+    PATH_CONFLICT = "PathConflict": "Another Ingress has the same host, path and type, or decides what else of the host is answered, and comes first: this rule or default backend is left out.";
     PATH_INVALID = "PathInvalid": "A path cannot be matched, or not by its type: the Ingress is not served.";
     TLS_WITHOUT_HOST = "TlsWithoutHost": "The Ingress has a `tls` section, and a rule without host, for which only the default certificate is ever sent.";
 }

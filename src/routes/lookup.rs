@@ -121,8 +121,8 @@ struct Prefix {
 }
 
 impl Paths {
-    /// Compiles the rules of one host. Where two rules claim the same, the longer path wins, then Exact before Prefix before
-    /// ImplementationSpecific, then the one that comes first.
+    /// Compiles the rules of one host. Where two rules claim the same, the longer path wins, then Exact before the others, then
+    /// the one that comes first.
     #[must_use]
     pub fn new(mut routes: Vec<Route>, matching: PathMatching) -> Self {
         routes.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| a.path_type.cmp(&b.path_type)));
@@ -133,30 +133,24 @@ impl Paths {
         for (index, route) in numbered().filter(|(_, route)| route.path_type == PathType::Exact) {
             whole.entry(bytes(&route.path)).or_insert(Whole::Route(index));
         }
-        for (index, route) in numbered() {
+        for (index, route) in numbered().filter(|(_, route)| route.path_type != PathType::Exact) {
             let path = &*route.path;
-            let is_prefix = match (route.path_type, matching) {
-                (PathType::Exact, _) => continue,
-                (PathType::Prefix, _) | (PathType::ImplementationSpecific, PathMatching::Spec) => path != "/",
-                (PathType::ImplementationSpecific, PathMatching::Nginx) => false,
-            };
-            if is_prefix {
-                let bare = path.strip_suffix('/').unwrap_or(path);
-                let itself = if matching == PathMatching::Spec { bare } else { path };
+            let bare = path.strip_suffix('/').unwrap_or(path);
+            let itself = if matching == PathMatching::Spec { bare } else { path };
+            if !bare.is_empty() {
                 whole.entry(bytes(itself)).or_insert(Whole::Route(index));
-                prefixes.push((format!("{bare}/").into_bytes(), index));
-            } else {
-                prefixes.push((path.as_bytes().to_vec(), index));
             }
+            prefixes.push((format!("{bare}/").into_bytes(), index));
         }
         // Stable: of two equal ones the better rule stays first.
         prefixes.sort_by(|(a, _), (b, _)| a.cmp(b));
         prefixes.dedup_by(|(later, _), (earlier, _)| later == earlier);
         if matching == PathMatching::Nginx {
-            // As nginx does for locations that end in a slash, if the path without it is no location itself.
+            // As nginx does for locations that end in a slash, if the path without it is no location itself. No normalised path
+            // ends in two: to send clients there would never end.
             for route in &routes {
-                let Some(bare) = route.path.strip_suffix('/').filter(|bare| !bare.is_empty()) else { continue };
-                if prefixes.binary_search_by(|(text, _)| text.as_slice().cmp(bare.as_bytes())).is_err() {
+                let bare = route.path.strip_suffix('/').filter(|bare| !bare.is_empty() && !bare.ends_with('/'));
+                if let Some(bare) = bare {
                     whole.entry(bytes(bare)).or_insert(Whole::AddSlash);
                 }
             }

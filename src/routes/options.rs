@@ -11,7 +11,7 @@ use ipnet::IpNet;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PathMatching {
-    /// As ingress-nginx serves them: ImplementationSpecific is a plain prefix, `/x/` answers `/x` with 301.
+    /// As ingress-nginx serves them: a rule for `/x/` answers `/x` with 301.
     #[default]
     Nginx,
     /// As the Ingress API describes them.
@@ -116,7 +116,7 @@ impl Default for GlobalOptions {
 /// Settings of a host: the first Ingress that names the host decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostOptions {
-    /// Some Ingress has a `tls` section for the host: plain requests are redirected (see [`RouteOptions::ssl_redirect`]).
+    /// Some Ingress has a `tls` section for the host or its wildcard: plain requests are redirected (see [`RouteOptions::ssl_redirect`]).
     pub tls: bool,
     /// Plain requests that no path takes are redirected, too, before they are answered 404: what the first Ingress of the host
     /// says of redirects holds for all of the host.

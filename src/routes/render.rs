@@ -78,7 +78,6 @@ pub fn json(compiled: &Compiled) -> Value {
             "ingress": state.key.to_string(),
             "refused": state.refused,
             "routed": state.routed,
-            "certified": state.certified,
             "live": state.is_live(&compiled.table),
         })
     });

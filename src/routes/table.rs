@@ -3,7 +3,7 @@
 //! Its three large parts are shared with the table before, so that a change of endpoints does not copy the routes.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::options::{GlobalOptions, HostOptions, RouteOptions};
@@ -87,7 +87,7 @@ pub enum PathType {
     Exact,
     /// Element by element.
     Prefix,
-    /// Up to the class: a plain prefix.
+    /// Up to the class: served as Prefix (ADR 13), and takes more characters.
     ImplementationSpecific,
 }
 
@@ -127,6 +127,25 @@ pub struct Certificates {
     pub default: Arc<rustls::sign::CertifiedKey>,
 }
 
+impl Endpoints {
+    /// Whether an ExternalName must not lead to this address: the machine itself, or its link, where clouds serve credentials.
+    /// Whoever may write a Service would reach there through the proxy, and with the proxy's rights. EndpointSlices may not hold
+    /// such addresses either. (ingress-nginx refuses loopback only, and only if it is written in the Service.)
+    #[must_use]
+    pub fn is_forbidden(address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                v4.is_loopback() || v4.is_unspecified() || v4.is_link_local() || v4.is_broadcast() || v4.is_multicast()
+            }
+            IpAddr::V6(v6) => {
+                // fd00:ec2::/32: instance metadata, credentials and DNS of AWS.
+                let of_the_cloud = v6.segments().first_chunk() == Some(&[0xfd00, 0xec2]);
+                v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast() || of_the_cloud
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Endpoints {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -149,5 +168,35 @@ impl Certificates {
         let exact = self.by_name.get(name.as_str());
         let wildcard = || self.by_name.get(format!("*.{}", name.split_once('.')?.1).as_str());
         exact.or_else(wildcard).unwrap_or(&self.default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn external_names_do_not_lead_to_this_machine_or_its_link() {
+        for forbidden in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "169.254.169.254",
+            "169.254.170.23",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+        ] {
+            assert!(Endpoints::is_forbidden(forbidden.parse().unwrap()), "{forbidden}");
+        }
+        for allowed in ["10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00:1::1"] {
+            assert!(!Endpoints::is_forbidden(allowed.parse().unwrap()), "{allowed}");
+        }
     }
 }

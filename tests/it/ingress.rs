@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::IngressClass;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::data_plane::{
-    DataPlane, class, create_class, create_ingress, create_service, delete_class, ingresses, patch_ingress, rule, status_is,
+    DataPlane, certificate, class, create_class, create_ingress, create_service, delete_class, events, events_on, ingresses,
+    patch_ingress, reason_of, rule, secret, status_is,
 };
 use crate::support::wait;
 use crate::support::workload::create_backend;
@@ -18,13 +19,13 @@ use crate::support::world::World;
 
 pub fn trials() -> Vec<Trial> {
     crate::trials!("ingress":
-        an_ingress_is_served_as_soon_as_its_status_says_so,
-        the_status_waits_for_an_endpoint,
-        another_classes_ingress_is_never_touched,
-        a_class_that_comes_later_and_goes_is_followed,
-        a_secret_is_used_exchanged_and_missed,
+        s1_9_an_ingress_is_served_as_soon_as_its_status_says_so,
+        s1_9_the_status_waits_for_an_endpoint,
+        s1_5_another_classes_ingress_is_never_touched,
+        s1_5_a_class_that_comes_later_and_goes_is_followed,
+        s1_6_a_secret_is_used_exchanged_and_missed,
         what_is_wrong_is_told_once_and_harms_nobody_else,
-        only_the_leader_writes_and_another_takes_over,
+        s1_9_only_the_leader_writes_and_another_takes_over,
         the_config_map_is_live,
     )
 }
@@ -48,7 +49,7 @@ fn publish(world: &World) -> String {
     format!("--publish-service={}/front", world.namespace)
 }
 
-async fn an_ingress_is_served_as_soon_as_its_status_says_so(world: World) {
+async fn s1_9_an_ingress_is_served_as_soon_as_its_status_says_so(world: World) {
     create_class(&world).await;
     create_publish_service(&world).await;
     create_service(&world, "web").await;
@@ -87,7 +88,7 @@ async fn an_ingress_is_served_as_soon_as_its_status_says_so(world: World) {
     delete_class(&world).await;
 }
 
-async fn the_status_waits_for_an_endpoint(world: World) {
+async fn s1_9_the_status_waits_for_an_endpoint(world: World) {
     create_class(&world).await;
     create_publish_service(&world).await;
     publish_host_name(&world, "front-1.elb.example.com").await;
@@ -108,7 +109,7 @@ async fn the_status_waits_for_an_endpoint(world: World) {
     delete_class(&world).await;
 }
 
-async fn another_classes_ingress_is_never_touched(world: World) {
+async fn s1_5_another_classes_ingress_is_never_touched(world: World) {
     create_class(&world).await;
     create_publish_service(&world).await;
     publish_host_name(&world, "front-1.elb.example.com").await;
@@ -135,7 +136,7 @@ async fn another_classes_ingress_is_never_touched(world: World) {
     delete_class(&world).await;
 }
 
-async fn a_class_that_comes_later_and_goes_is_followed(world: World) {
+async fn s1_5_a_class_that_comes_later_and_goes_is_followed(world: World) {
     create_service(&world, "web").await;
     create_backend(&world, "web", 1, 0).await;
     let data_plane = DataPlane::start(&world, "a", &[]).await;
@@ -148,18 +149,7 @@ async fn a_class_that_comes_later_and_goes_is_followed(world: World) {
     data_plane.stop().await;
 }
 
-/// A certificate for these names, and its key, as a `kubernetes.io/tls` Secret has them.
-fn secret(name: &str, hosts: &[&str]) -> Secret {
-    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let secret = json!({
-        "metadata": {"name": name}, "type": "kubernetes.io/tls",
-        "stringData": {"tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem()},
-    });
-    serde_json::from_value(secret).expect("a Secret")
-}
-
-async fn a_secret_is_used_exchanged_and_missed(world: World) {
+async fn s1_6_a_secret_is_used_exchanged_and_missed(world: World) {
     create_class(&world).await;
     create_service(&world, "web").await;
     create_backend(&world, "web", 1, 0).await;
@@ -215,32 +205,6 @@ fn garbage(name: &str) -> Secret {
     serde_json::from_value(secret).expect("a Secret")
 }
 
-/// The certificate that is shown for a server name, in DER.
-async fn certificate(data_plane: &DataPlane, name: &str) -> Vec<u8> {
-    let connected = landfall_test_cluster::tls::connect(data_plane.https, name, &[]).await.expect("a handshake");
-    connected.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec()
-}
-
-/// Waits for an event with this reason on an Ingress; its note.
-async fn reason_of(world: &World, ingress: &str, reason: &str) -> String {
-    wait::until(&format!("event {reason} on {ingress}"), async || {
-        let events = events(world, ingress).await;
-        let found = events.iter().find(|event| event.reason.as_deref() == Some(reason));
-        found.and_then(|event| event.note.clone()).ok_or(events)
-    })
-    .await
-}
-
-async fn events(world: &World, ingress: &str) -> Vec<Event> {
-    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
-    let list = events.list(&ListParams::default()).await.expect("events");
-    let regards = |event: &Event| {
-        let object = event.regarding.clone().unwrap_or_default();
-        object.kind.as_deref() == Some("Ingress") && object.name.as_deref() == Some(ingress)
-    };
-    list.items.into_iter().filter(regards).collect()
-}
-
 async fn what_is_wrong_is_told_once_and_harms_nobody_else(world: World) {
     create_class(&world).await;
     create_service(&world, "web").await;
@@ -285,7 +249,7 @@ async fn what_is_wrong_is_told_once_and_harms_nobody_else(world: World) {
     delete_class(&world).await;
 }
 
-async fn only_the_leader_writes_and_another_takes_over(world: World) {
+async fn s1_9_only_the_leader_writes_and_another_takes_over(world: World) {
     create_class(&world).await;
     create_publish_service(&world).await;
     publish_host_name(&world, "front-1.elb.example.com").await;
@@ -319,10 +283,19 @@ async fn the_config_map_is_live(world: World) {
     let spec = rule("shop.example.com", "/", "web", 80).replacen('{', "{tls: [{hosts: [shop.example.com]}], ", 1);
     create_ingress(&world, "shop", &spec).await;
     data_plane.answers("shop.example.com", "/", 308).await;
-    let map = json!({"metadata": {"name": "options"}, "data": {"http-redirect-code": "301", "no-such-option": "1"}});
+    let map = json!({"metadata": {"name": "options"}, "data": {"http-redirect-code": "301", "block-cidrs": "192.0.2.0/24"}});
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
     maps.create(&PostParams::default(), &serde_json::from_value(map).expect("a ConfigMap")).await.expect("created");
     data_plane.answers("shop.example.com", "/", 301).await;
+    wait::until("an event on the ConfigMap", async || {
+        let events = events_on(&world, "ConfigMap", "options").await;
+        let told = |event: &Event| {
+            event.reason.as_deref() == Some("OptionNotEnforced")
+                && event.note.as_ref().is_some_and(|note| note.contains("block-cidrs"))
+        };
+        if events.iter().any(told) { Ok(()) } else { Err(events) }
+    })
+    .await;
     maps.delete("options", &DeleteParams::default()).await.expect("deleted");
     data_plane.answers("shop.example.com", "/", 308).await;
     data_plane.stop().await;

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use crate::support::data_plane::{DataPlane, create_class, delete_class};
 use crate::support::fixture;
-use landfall_test_cluster::load::{Load, Plan, Sort, Tally};
 use crate::support::wait;
 use crate::support::world::World;
 use changes::{Changes, Probe, Turns};
+use landfall_test_cluster::load::{Load, Plan, Sort, Tally};
 use objects::{INGRESSES, PATHS, SECRETS, SERVICES};
 
 pub fn trials() -> Vec<Trial> {

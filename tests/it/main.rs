@@ -28,6 +28,8 @@ mod ingress_churn;
 mod ingress_manifest;
 mod ingress_outages;
 mod ingress_rows;
+mod ingress_rules;
+mod ingress_status;
 mod inputs;
 mod manifests;
 mod outages;
@@ -54,6 +56,8 @@ fn trials() -> Vec<Trial> {
         ingress_manifest::trials(),
         ingress_outages::trials(),
         ingress_rows::trials(),
+        ingress_rules::trials(),
+        ingress_status::trials(),
         inputs::trials(),
         plan_command::trials(),
         targets::trials(),

@@ -1,6 +1,7 @@
 //! What the tests stand on: the shared cluster (`fixture`), a test's own world (`world`), a controller process
 //! (`controller`), a cable to pull (`proxy`), what AWS holds in words that can be compared (`picture`), and waiting for conditions
-//! (`wait`); for traffic, pods to send it to (`workload`); what the AWS SDK asks besides AWS (`answers`);
+//! (`wait`); for traffic, pods to send it to (`workload`); what the AWS SDK asks besides AWS (`answers`); objects that no API
+//! server has seen (`table`), served by a proxy in this process (`serving`);
 //! what the controller wrote to Kubernetes (`audit`).
 
 pub mod answers;
@@ -12,6 +13,7 @@ pub mod fixture;
 pub mod picture;
 pub mod proxy;
 pub mod rights;
+pub mod serving;
 pub mod table;
 pub mod wait;
 pub mod workload;

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::{self, Instant};
+use crate::routes::table::Endpoints;
 
 /// How long an answer is remembered, bad ones too.
 const TTL: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ impl Names {
             return Rc::clone(&known.addresses);
         }
         let addresses: Rc<[SocketAddr]> = match tokio::net::lookup_host((host, port)).await {
-            Ok(found) => found.filter(|address| self.allow_local || !is_local(address.ip())).collect(),
+            Ok(found) => found.filter(|address| self.allow_local || !Endpoints::is_forbidden(address.ip())).collect(),
             Err(error) => {
                 tracing::debug!(host, %error, "an external name does not resolve");
                 Rc::default()
@@ -59,34 +60,9 @@ impl Names {
     }
 }
 
-/// This machine, or its link (where cloud credentials are served): whoever may write a Service must not reach it through
-/// the proxy. EndpointSlices may not hold such addresses either.
-fn is_local(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local() || v4.is_broadcast() || v4.is_multicast(),
-        IpAddr::V6(v6) => {
-            // fd00:ec2::/32: instance metadata and DNS of AWS.
-            let of_the_cloud = v6.segments().first_chunk() == Some(&[0xfd00, 0xec2]);
-            v6 == Ipv6Addr::LOCALHOST || v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast() || of_the_cloud
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_this_machine_and_its_link_are_refused() {
-        for local in
-            ["127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "::1", "::", "::ffff:127.0.0.1", "fe80::1", "fd00:ec2::254"]
-        {
-            assert!(is_local(local.parse().unwrap()), "{local}");
-        }
-        for remote in ["10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00:1::1"] {
-            assert!(!is_local(remote.parse().unwrap()), "{remote}");
-        }
-    }
 
     #[tokio::test]
     async fn answers_are_remembered_and_filtered() {

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::routes::findings::{self, Findings, quote};
 use crate::routes::options::RouteOptions;
-use crate::routes::options::keys::ROUTE;
+use crate::routes::options::keys::{ROUTE, admits_all, is_off};
 
 /// Keys that restrict who gets through, how much, or what is done with a request on the way: without them an Ingress would be
 /// more open than its owner said. Those that end in `-` are beginnings.
@@ -42,7 +42,8 @@ pub(super) fn read(ingress: &Ingress, prefix: &str, defaults: &Arc<RouteOptions>
     let (mut set, mut unsupported, mut refusing) = (Vec::new(), Vec::new(), Vec::new());
     let mut verdict = Verdict::Serve;
     let all = ingress.metadata.annotations.iter().flatten();
-    for (key, value) in all.filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.trim()))) {
+    let all = all.filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.trim())));
+    for (key, value) in all.filter(|(key, value)| !is_default(key, value)) {
         if let Some(known) = ROUTE.iter().find(|known| known.name == key) {
             match (known.set)(&mut options, value) {
                 Ok(()) => set.push(known.name),
@@ -51,11 +52,11 @@ pub(super) fn read(ingress: &Ingress, prefix: &str, defaults: &Arc<RouteOptions>
                     format!("{prefix}{key}: {} is not allowed, and the default is used; {fix}", quote(value)),
                 ),
             }
-        } else if key == "canary" && !is_false(value) {
+        } else if key == "canary" && !is_off(value) {
             verdict = Verdict::Drop;
         } else if is_protecting(key, value) {
             refusing.push(key);
-        } else if !is_default(key, value) {
+        } else {
             unsupported.push(key);
         }
     }
@@ -81,18 +82,19 @@ pub(super) fn read(ingress: &Ingress, prefix: &str, defaults: &Arc<RouteOptions>
     Annotated { options, set, verdict }
 }
 
-fn is_false(value: &str) -> bool {
-    matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
-}
-
 fn is_protecting(key: &str, value: &str) -> bool {
     let listed = PROTECTING.iter().any(|known| if known.ends_with('-') { key.starts_with(known) } else { key == *known });
-    listed || key.ends_with("-snippet") || (PROTECTING_IF_TRUE.contains(&key) && !is_false(value))
+    listed || key.ends_with("-snippet") || (PROTECTING_IF_TRUE.contains(&key) && !is_off(value))
 }
 
-/// What a key says that says nothing but the default.
+/// Whether a key says nothing but the default. cert-manager gives its Ingress for an ACME challenge a list of sources that
+/// admits everybody.
 fn is_default(key: &str, value: &str) -> bool {
-    key == "backend-protocol" && value.eq_ignore_ascii_case("HTTP")
+    match key {
+        "backend-protocol" => value.eq_ignore_ascii_case("HTTP"),
+        "whitelist-source-range" | "allowlist-source-range" => admits_all(value),
+        _ => false,
+    }
 }
 
 /// How many keys a message lists.

@@ -244,7 +244,7 @@ fn external(name: &str, port: u16) -> Result<Endpoints, String> {
     let host = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let refused = |why: &str| Err(format!("has the external name {}, which {why}", quote(name)));
     if let Ok(address) = host.parse::<IpAddr>() {
-        return if is_local(address.to_canonical()) {
+        return if Endpoints::is_forbidden(address) {
             refused("is an address of this machine or of its network link")
         } else {
             Ok(Endpoints::Addresses([SocketAddr::new(address, port)].into()))
@@ -260,15 +260,6 @@ fn external(name: &str, port: u16) -> Result<Endpoints, String> {
         return refused("is not a DNS name");
     }
     Ok(Endpoints::Name { host: host.into(), port })
-}
-
-/// Loopback, unspecified, and link-local, where clouds serve credentials.
-fn is_local(address: IpAddr) -> bool {
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    address.is_loopback() || address.is_unspecified() || link_local
 }
 
 /// A DNS-1123 subdomain: lower-case letters, digits, `-` and `.`.

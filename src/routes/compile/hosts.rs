@@ -1,7 +1,7 @@
 //! Rules → hosts and their paths. Ingresses come in the order in which they claim: what is taken already, a later one does not
 //! get, and is told so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressRule, IngressSpec};
@@ -10,7 +10,7 @@ use super::annotations::{self, Verdict};
 use super::backends::Book;
 use super::{IngressState, Settings};
 use crate::routes::findings::{self, Findings, Kind, ObjectKey, quote};
-use crate::routes::lookup::Paths;
+use crate::routes::lookup::{Paths, wildcard_suffix};
 use crate::routes::options::keys::Config;
 use crate::routes::options::{HostOptions, PathMatching, RouteOptions};
 use crate::routes::table::{Host, Hosts, PathType, Route};
@@ -30,12 +30,18 @@ pub(super) struct Draft<'a> {
 pub(super) struct HostDraft {
     routes: Vec<Route>,
     claims: HashMap<(Box<str>, PathType), ObjectKey>,
-    /// Takes `/` if nothing else does: the first default backend of an Ingress that names the host.
+    /// The first Ingress that names the host.
+    first: Option<First>,
+    /// Its default backend, which takes `/` if nothing else does.
     fallback: Option<Route>,
-    /// Options of the first Ingress that names the host.
-    first: Option<Arc<RouteOptions>>,
     /// The first Ingress of the host that has a `tls` section, by its place in the order.
     pub(super) tls: Option<usize>,
+}
+
+/// What is kept of the first Ingress of a host.
+struct First {
+    ingress: ObjectKey,
+    options: Arc<RouteOptions>,
 }
 
 /// All hosts so far.
@@ -64,7 +70,6 @@ impl<'s> Drafts<'s> {
             key,
             refused: annotated.verdict != Verdict::Serve,
             routed: false,
-            certified: true,
             backends: BTreeSet::new(),
             hosts: BTreeSet::new(),
             annotated: annotated.set,
@@ -92,16 +97,14 @@ impl<'s> Drafts<'s> {
 
     /// Whether the Ingress as a whole cannot be served.
     fn check(&self, spec: &IngressSpec, findings: &mut Findings) -> bool {
-        let rules = spec.rules.as_deref().unwrap_or_default();
-        let any_host = rules.iter().any(|rule| rule.host.as_deref().unwrap_or_default().is_empty());
-        let only_default = rules.is_empty() && spec.default_backend.is_some();
-        let catch_all = self.settings.disable_catch_all && (any_host || only_default);
-        if catch_all {
-            let what = if any_host { "it has a rule without host" } else { "it has a default backend and no rules" };
-            findings.error(findings::CATCH_ALL_DISABLED, format!("{what}, and --disable-catch-all is set: it is not served"));
+        // As ingress-nginx's hasCatchAllIngressRule has it: with rules or without. Rules without host are not meant.
+        let mut invalid = self.settings.disable_catch_all && spec.default_backend.is_some();
+        if invalid {
+            let message = "it has a `defaultBackend`, and --disable-catch-all is set: it is not served";
+            findings.error(findings::CATCH_ALL_DISABLED, message.to_owned());
         }
-        let mut invalid = catch_all;
-        for path in rules.iter().filter_map(|rule| rule.http.as_ref()).flat_map(|http| &http.paths) {
+        let rules = spec.rules.iter().flatten();
+        for path in rules.filter_map(|rule| rule.http.as_ref()).flat_map(|http| &http.paths) {
             if let Err(why) = check_path(path, self.strict_paths) {
                 let path = path.path.as_deref().unwrap_or_default();
                 findings.error(findings::PATH_INVALID, format!("not served: path {} {why}", quote(path)));
@@ -118,18 +121,27 @@ impl<'s> Drafts<'s> {
         let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
         let mut default = None;
         let matching = self.settings.path_matching;
+        let with_tls = self.hosts.iter().filter(|(_, draft)| draft.tls.is_some());
+        let with_tls: HashSet<Box<str>> = with_tls.map(|(name, _)| name.clone()).collect();
+        // nginx keeps no certificate of its own for `_`, which is what its redirect asks for. A host without one has that of its
+        // wildcard.
+        let has_tls = |name: &str| {
+            let wildcard = || wildcard_suffix(name).map(|suffix| format!("*.{suffix}"));
+            name != ANY && (with_tls.contains(name) || wildcard().is_some_and(|name| with_tls.contains(name.as_str())))
+        };
         for (name, draft) in self.hosts {
+            let tls = has_tls(&name);
             if &*name == ANY {
-                default = Some(shared(draft.finish(name, matching), last.map(|last| &last.default)));
+                default = Some(shared(draft.finish(name, tls, matching), last.map(|last| &last.default)));
             } else if let Some(suffix) = name.strip_prefix("*.") {
-                let host = shared(draft.finish(name.clone(), matching), last_wildcard.get(suffix));
+                let host = shared(draft.finish(name.clone(), tls, matching), last_wildcard.get(suffix));
                 wildcard.insert(suffix.into(), host);
             } else {
-                let host = shared(draft.finish(name.clone(), matching), last_exact.get(&name));
+                let host = shared(draft.finish(name.clone(), tls, matching), last_exact.get(&name));
                 exact.insert(name, host);
             }
         }
-        let default = default.unwrap_or_else(|| Arc::new(HostDraft::default().finish(ANY.into(), matching)));
+        let default = default.unwrap_or_else(|| Arc::new(HostDraft::default().finish(ANY.into(), false, matching)));
         let hosts = Hosts { exact, wildcard, default };
         match last {
             Some(last) if same(&hosts, last) => Arc::clone(last),
@@ -150,16 +162,18 @@ fn same(a: &Hosts, b: &Hosts) -> bool {
 }
 
 impl HostDraft {
-    fn finish(mut self, name: Box<str>, matching: PathMatching) -> Host {
-        if !self.claims.contains_key(&("/".into(), PathType::Prefix)) {
+    fn finish(mut self, name: Box<str>, tls: bool, matching: PathMatching) -> Host {
+        if !self.has_root() {
             self.routes.extend(self.fallback);
         }
-        // nginx keeps no certificate of its own for `_`, which is what its redirect asks for.
-        let named = &*name != ANY;
-        let tls = self.tls.is_some() && named;
-        let redirects = |options: &RouteOptions| options.force_ssl_redirect || (tls && options.ssl_redirect);
-        let redirect_unmatched = named && self.first.as_deref().is_some_and(redirects);
+        let redirects = |first: &First| first.options.force_ssl_redirect || (tls && first.options.ssl_redirect);
+        let redirect_unmatched = &*name != ANY && self.first.as_ref().is_some_and(redirects);
         Host { name, options: HostOptions { tls, redirect_unmatched }, paths: Paths::new(self.routes, matching) }
+    }
+
+    /// Whether a rule takes what no longer path does.
+    fn has_root(&self) -> bool {
+        self.claims.contains_key(&("/".into(), PathType::Prefix))
     }
 }
 
@@ -185,7 +199,8 @@ impl Adder<'_, '_, '_> {
                 self.findings.warning(findings::TLS_WITHOUT_HOST, message.to_owned());
             }
             let draft = self.drafts.hosts.entry(host.clone()).or_default();
-            draft.first.get_or_insert_with(|| Arc::clone(&self.options));
+            let first = || First { ingress: self.state.key.clone(), options: Arc::clone(&self.options) };
+            draft.first.get_or_insert_with(first);
             if has_tls {
                 draft.tls.get_or_insert(self.place);
             }
@@ -223,11 +238,23 @@ impl Adder<'_, '_, '_> {
         }
         for rule in rules {
             let Some(host) = self.host(rule) else { continue };
-            if let Some(draft) = self.drafts.hosts.get_mut(&host) {
-                draft.fallback.get_or_insert_with(|| route.clone());
+            let Some(draft) = self.drafts.hosts.get_mut(&host) else { continue };
+            match &draft.first {
+                Some(first) if first.ingress == self.state.key => {
+                    draft.fallback.get_or_insert_with(|| route.clone());
+                    self.state.routed |= self.book.is_some();
+                }
+                Some(first) if !draft.has_root() => {
+                    let message = format!(
+                        "its default backend for {} is left out: Ingress {} names it first",
+                        called(&host),
+                        first.ingress
+                    );
+                    self.findings.error(findings::PATH_CONFLICT, message);
+                }
+                _ => {}
             }
         }
-        self.state.routed |= self.book.is_some();
     }
 
     fn host(&mut self, rule: &IngressRule) -> Option<Box<str>> {
@@ -266,11 +293,10 @@ impl Adder<'_, '_, '_> {
     }
 
     fn claim(&mut self, host: &str, route: Route) {
-        let spec = self.drafts.settings.path_matching == PathMatching::Spec;
         // What is matched alike is one claim, whatever it is called.
         let kind = match route.path_type {
-            PathType::ImplementationSpecific if spec || &*route.path == "/" => PathType::Prefix,
-            kind => kind,
+            PathType::Exact => PathType::Exact,
+            PathType::Prefix | PathType::ImplementationSpecific => PathType::Prefix,
         };
         let draft = self.drafts.hosts.entry(host.into()).or_default();
         let claim = draft.claims.entry((route.path.clone(), kind));
@@ -281,8 +307,7 @@ impl Adder<'_, '_, '_> {
                 self.state.routed |= self.book.is_some();
             }
             std::collections::hash_map::Entry::Occupied(taken) => {
-                let host = if host == ANY { "any host".to_owned() } else { format!("host {host:?}") };
-                let winner = taken.get();
+                let (host, winner) = (called(host), taken.get());
                 let winner =
                     if *winner == self.state.key { "an earlier rule of it".to_owned() } else { format!("Ingress {winner}") };
                 let message =
@@ -291,6 +316,10 @@ impl Adder<'_, '_, '_> {
             }
         }
     }
+}
+
+fn called(host: &str) -> String {
+    if host == ANY { "any host".to_owned() } else { format!("host {host:?}") }
 }
 
 fn path_type(path: &HTTPIngressPath) -> Option<PathType> {

@@ -1,5 +1,6 @@
 //! Which certificate each host has: of the first Ingress of the host that has a `tls` section, the Secret of the entry that
-//! lists the host; else any of its Secrets whose certificate covers it; else the default one.
+//! lists the host; else any of its Secrets whose certificate covers it; else the default one. A host of which no Ingress has a
+//! section has the certificate of its wildcard, if that is one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,13 +54,6 @@ impl<'a> Chooser<'a> {
             let key = self.of_host(host, ingress).map_or_else(|| Arc::clone(default), |certificate| Arc::clone(&certificate.key));
             by_name.insert(host.clone(), key);
         }
-        // The certificate of `*.example.com` is not that of a host with rules of its own and no certificate.
-        for (host, draft) in drafts.hosts.iter().filter(|(_, draft)| draft.tls.is_none()) {
-            let wildcard = host.split_once('.').map(|(_, suffix)| format!("*.{suffix}"));
-            if draft.tls.is_none() && wildcard.is_some_and(|wildcard| by_name.contains_key(wildcard.as_str())) {
-                by_name.insert(host.clone(), Arc::clone(default));
-            }
-        }
         Certificates { by_name, default: Arc::clone(default) }
     }
 
@@ -88,7 +82,7 @@ impl<'a> Chooser<'a> {
         // An entry without Secret asks for the default certificate.
         let key = secret(entry)?;
         let certificate = self.certificate(&key, "`tls`", "the default certificate is sent", &mut ingress.findings);
-        let certificate = certificate.filter(|certificate| {
+        certificate.filter(|certificate| {
             let covers = certificate.covers(host);
             if !covers {
                 let message = format!(
@@ -98,9 +92,7 @@ impl<'a> Chooser<'a> {
                 ingress.findings.error(findings::CERTIFICATE_HOST_MISMATCH, message);
             }
             covers
-        });
-        ingress.state.certified &= certificate.is_some();
-        certificate
+        })
     }
 
     fn certificate(

@@ -41,15 +41,19 @@ fn a_route_is_explained_rule_by_rule() {
 #[test]
 fn redirects_are_explained() {
     for (url, answer) in [
-        ("http://shop.com/cart/", "308 to https://shop.com/cart: the host has a `tls` section, and ssl-redirect is on"),
+        (
+            "http://shop.com/cart/",
+            "308 to https://shop.com/cart: the host or its wildcard has a `tls` section, and ssl-redirect is on",
+        ),
         ("http://shop.com/static", "301 to http://shop.com/static/: a rule has the path with a slash"),
         ("https://shop.com:443/static", "301 to https://shop.com/static/: a rule has the path with a slash"),
         ("http://shop.com/.well-known/acme-challenge/x", "Service default/web port 80"),
         ("http://shop.com/%zz", "400: the path cannot be read"),
         ("https://shop.com/gone", "503: Service default/none port 80 cannot be used, see the findings"),
         ("https://shop.com/admin", "503: Service default/web port 80 cannot be used, see the findings"),
-        ("a.shop.com", "308 to https://a.shop.com: the host has a `tls` section, and ssl-redirect is on"),
+        ("a.shop.com", "308 to https://a.shop.com: the host or its wildcard has a `tls` section, and ssl-redirect is on"),
         ("http://b.com/x", "Service default/api port http"),
+        ("http://b.com/healthz", "200: the data plane is asked for its own health"),
     ] {
         assert_eq!(told(url).answer, answer, "{url}");
     }

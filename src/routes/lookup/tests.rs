@@ -114,24 +114,23 @@ mod nginx_1_2 {
             "/foo" => "+/", "/foo/" => "Prefix /foo/", "/foo/x" => "Prefix /foo/", "/foobar" => "Prefix /";
         row_6_prefix_and_exact: Nginx [PREFIX "/foo", EXACT "/foo"]
             "/foo" => "Exact /foo", "/foo/" => "Prefix /foo", "/foo/x" => "Prefix /foo";
-        row_7_implementation_specific_is_a_plain_prefix: Nginx [OTHER "/foo"] "/foo" => "ImplementationSpecific /foo",
-            "/foobar" => "ImplementationSpecific /foo", "/foo/x" => "ImplementationSpecific /foo", "/fo" => "-";
+        row_7_implementation_specific_is_prefix: Nginx [OTHER "/foo"] "/foo" => "ImplementationSpecific /foo",
+            "/foobar" => "-", "/foo/x" => "ImplementationSpecific /foo", "/fo" => "-";
 
         the_redirect_yields_to_a_location_of_that_path: Nginx [PREFIX "/foo/", EXACT "/foo"] "/foo" => "Exact /foo";
-        the_redirect_yields_to_a_plain_prefix: Nginx [PREFIX "/foo/", OTHER "/foo"]
-            "/foo" => "ImplementationSpecific /foo", "/foo/x" => "Prefix /foo/", "/foox" => "ImplementationSpecific /foo";
+        the_redirect_yields_to_a_prefix_of_that_path: Nginx [PREFIX "/foo/", OTHER "/foo"]
+            "/foo" => "ImplementationSpecific /foo", "/foo/x" => "Prefix /foo/", "/foox" => "-";
         implementation_specific_with_slash_redirects_too: Nginx [OTHER "/foo/"]
             "/foo" => "+/", "/foo/x" => "ImplementationSpecific /foo/";
-        one_path_of_all_three_types: Nginx [OTHER "/foo", PREFIX "/foo", EXACT "/foo"]
-            "/foo" => "Exact /foo", "/foo/x" => "Prefix /foo", "/foox" => "ImplementationSpecific /foo";
+        a_path_that_ends_in_two_slashes_is_never_redirected_to: Nginx [OTHER "/foo//", PREFIX "/foo"] "/foo/" => "Prefix /foo";
         the_root_does_not_redirect: Nginx [EXACT "/"] "/" => "Exact /", "/x" => "-";
         the_path_is_normalised_first: Nginx [PREFIX "/foo", EXACT "/a b"]
             "/x/../foo//y" => "Prefix /foo", "/%66oo" => "Prefix /foo", "/foo/../bar" => "-", "/a%20b" => "Exact /a b",
             "/foo%2Fx" => "Prefix /foo", "/../foo" => "400", "/foo%zz" => "400";
         the_redirect_goes_by_the_normalised_path: Nginx [PREFIX "/foo/"] "//foo" => "+/", "/foo/." => "Prefix /foo/";
-        longer_chains_are_walked_up: Nginx [OTHER "/a", OTHER "/ab", OTHER "/abc", OTHER "/abcx", OTHER "/abd"]
-            "/abcw" => "ImplementationSpecific /abc", "/abdz" => "ImplementationSpecific /abd",
-            "/abz" => "ImplementationSpecific /ab", "/ac" => "ImplementationSpecific /a", "/b" => "-";
+        longer_chains_are_walked_up: Nginx [PREFIX "/a", PREFIX "/a/b", PREFIX "/a/b/c", PREFIX "/a/b/c/x", PREFIX "/a/b/d"]
+            "/a/b/c/w" => "Prefix /a/b/c", "/a/b/d/z" => "Prefix /a/b/d", "/a/b/z" => "Prefix /a/b", "/a/c" => "Prefix /a",
+            "/b" => "-";
     }
 }
 
@@ -182,7 +181,7 @@ fn hosts_1_3_exact_then_wildcard_then_default() {
     assert_eq!(host_name("[2001:db8::1]"), "[2001:db8::1]");
 }
 
-/// The rules one by one, as 1.1 and 1.2 tell them: what the compiled form must agree with.
+/// The rules one by one, as 1.1 and 1.2 tell them (but for ImplementationSpecific, which is served as Prefix): what the compiled form must agree with.
 fn referee(rules: &[(PathType, &str)], path: &str, matching: PathMatching) -> String {
     let mut rules: Vec<_> = rules.to_vec();
     rules.sort_by_key(|(path_type, rule)| (std::cmp::Reverse(rule.len()), *path_type));
@@ -198,25 +197,13 @@ fn referee(rules: &[(PathType, &str)], path: &str, matching: PathMatching) -> St
     if !spec && let Some(same) = rules.iter().find(|(_, rule)| *rule == path) {
         return show(same);
     }
-    let takes = |(path_type, rule): &&(PathType, &str)| match path_type {
-        PathType::Exact => false,
-        PathType::Prefix => by_elements(rule) && (spec || path != rule.trim_end_matches('/')),
-        PathType::ImplementationSpecific => {
-            if spec {
-                by_elements(rule)
-            } else {
-                path.starts_with(rule)
-            }
-        }
+    let takes = |(path_type, rule): &&(PathType, &str)| {
+        *path_type != EXACT && by_elements(rule) && (spec || path != rule.trim_end_matches('/'))
     };
     if !spec && rules.iter().any(|(_, rule)| rule.strip_suffix('/').is_some_and(|bare| bare == path)) {
         return "+/".to_owned();
     }
-    // In nginx Prefix `/a` is the location `/a/`, as long as the plain prefix `/a/`.
-    let length = |(path_type, rule): &&(PathType, &str)| {
-        let slash = usize::from(!spec && *path_type == PREFIX && !rule.ends_with('/'));
-        (rule.len() + slash, rule.len(), std::cmp::Reverse(*path_type))
-    };
+    let length = |(path_type, rule): &&(PathType, &str)| (rule.len(), std::cmp::Reverse(*path_type));
     rules.iter().filter(takes).max_by_key(length).map_or_else(|| "-".to_owned(), show)
 }
 

@@ -248,6 +248,20 @@ fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     items.map(|item| network(item).map_err(|_| "give CIDRs separated by commas, like 10.0.0.0/8".to_owned())).collect()
 }
 
+/// Whether a list of networks has every address of both families in it.
+pub(crate) fn admits_all(text: &str) -> bool {
+    let all = |networks: Vec<IpNet>| {
+        let widest = |is_of: fn(&IpNet) -> bool| networks.iter().any(|network| network.prefix_len() == 0 && is_of(network));
+        widest(|network| matches!(network, IpNet::V4(_))) && widest(|network| matches!(network, IpNet::V6(_)))
+    };
+    networks(text).is_ok_and(all)
+}
+
+/// Whether a value says `false`.
+pub(crate) fn is_off(text: &str) -> bool {
+    boolean(text) == Ok(false)
+}
+
 fn plain<T: ToString>(value: &T) -> String {
     value.to_string()
 }

@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::objects::{INGRESSES, SECRETS, SERVICES, SIDES, answer, endpoints, host, ingress, secret, service};
-use crate::support::world::World;
 use crate::support::wait;
+use crate::support::world::World;
 use landfall_test_cluster::tls;
 
 /// Between two changes of endpoints: 50 a second.

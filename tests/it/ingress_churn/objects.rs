@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::data_plane::{class, ingresses};
-use landfall_test_cluster::load::Asked;
 use crate::support::wait;
 use crate::support::world::World;
+use landfall_test_cluster::load::Asked;
 
 pub const INGRESSES: usize = 1000;
 pub const PATHS: usize = 5;

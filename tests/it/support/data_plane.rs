@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -98,6 +99,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What a conversation ends with.
+    pub async fn of(conversation: impl Future<Output = std::io::Result<Vec<u8>>>) -> Self {
+        let text = match tokio::time::timeout(Duration::from_secs(10), conversation).await {
+            Ok(Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(Err(problem)) => format!("{problem}"),
+            Err(_) => "no end of the answer within ten seconds".to_owned(),
+        };
+        let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or_default();
+        Self { status, text }
+    }
+
     /// Value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
@@ -122,14 +134,7 @@ pub async fn ask(address: SocketAddr, request: &str) -> Answer {
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    let answer = tokio::time::timeout(Duration::from_secs(10), conversation).await;
-    let text = match answer {
-        Ok(Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-        Ok(Err(problem)) => format!("{problem}"),
-        Err(_) => "no end of the answer within ten seconds".to_owned(),
-    };
-    let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or_default();
-    Answer { status, text }
+    Answer::of(conversation).await
 }
 
 /// The controller that the world's IngressClass names.
@@ -200,4 +205,47 @@ pub async fn create_service(world: &World, name: &str) {
     });
     let service: Service = serde_json::from_value(service).expect("a Service");
     world.services().create(&PostParams::default(), &service).await.expect("created");
+}
+
+/// A certificate for these names, and its key, as a `kubernetes.io/tls` Secret has them.
+pub fn secret(name: &str, hosts: &[&str]) -> Secret {
+    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let secret = json!({
+        "metadata": {"name": name}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem()},
+    });
+    serde_json::from_value(secret).expect("a Secret")
+}
+
+/// The certificate that is shown for a server name, in DER.
+pub async fn certificate(data_plane: &DataPlane, name: &str) -> Vec<u8> {
+    let connected = landfall_test_cluster::tls::connect(data_plane.https, name, &[]).await.expect("a handshake");
+    connected.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec()
+}
+
+/// Waits for an event with this reason on an Ingress; its note.
+pub async fn reason_of(world: &World, ingress: &str, reason: &str) -> String {
+    wait::until(&format!("event {reason} on {ingress}"), async || {
+        let events = events(world, ingress).await;
+        let found = events.iter().find(|event| event.reason.as_deref() == Some(reason));
+        found.and_then(|event| event.note.clone()).ok_or(events)
+    })
+    .await
+}
+
+/// Events on an Ingress.
+pub async fn events(world: &World, ingress: &str) -> Vec<Event> {
+    events_on(world, "Ingress", ingress).await
+}
+
+/// Events on an object.
+pub async fn events_on(world: &World, kind: &str, name: &str) -> Vec<Event> {
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    let list = events.list(&ListParams::default()).await.expect("events");
+    let regards = |event: &Event| {
+        let object = event.regarding.clone().unwrap_or_default();
+        object.kind.as_deref() == Some(kind) && object.name.as_deref() == Some(name)
+    };
+    list.items.into_iter().filter(regards).collect()
 }

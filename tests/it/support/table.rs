@@ -1,11 +1,11 @@
-//! Route tables from objects that no API server has seen.
+//! Objects that no API server has seen, for route tables.
 
 use std::sync::Arc;
 
-use landfall::ingress::certificate;
-use landfall::routes::RouteTable;
-use landfall::routes::compile::{Compiler, Inputs, Settings};
-use landfall::routes::options::PathMatching;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use landfall::routes::compile::Inputs;
 use serde_json::{Value, json};
 
 /// An IngressClass of ingress-nginx's controller.
@@ -34,18 +34,86 @@ pub fn service(name: &str, ports: &[u16]) -> Vec<Value> {
     std::iter::once(service).chain(slices).collect()
 }
 
-/// Compiles them.
-pub fn compile(path_matching: PathMatching, objects: &[Value]) -> Arc<RouteTable> {
-    let fallback = certificate::self_signed().expect("a certificate");
-    let mut compiler = Compiler::new(Settings { path_matching, ..Settings::new(fallback) });
-    let inputs = Inputs {
-        ingresses: &of_kind(objects, "Ingress"),
-        classes: &of_kind(objects, "IngressClass"),
-        services: &of_kind(objects, "Service"),
-        endpoint_slices: &of_kind(objects, "EndpointSlice"),
-        ..Inputs::default()
+/// An Ingress of class `nginx` in namespace `default`. A rule is a line: host (`-` for none), path, type (`E`xact, `P`refix,
+/// `I`mplementationSpecific), Service and, unless it is 80, its port: `a.com /x P web:http`.
+pub fn ingress(name: &str, rules: &[&str]) -> Value {
+    let rules: Vec<Value> = rules.iter().map(|line| rule(line)).collect();
+    let rules = if rules.is_empty() { Value::Null } else { json!(rules) };
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"ingressClassName": "nginx", "rules": rules},
+    })
+}
+
+fn rule(line: &str) -> Value {
+    let [host, path, kind, service] = line.split(' ').collect::<Vec<_>>().try_into().expect("four words");
+    let kind = match kind {
+        "E" => "Exact",
+        "P" => "Prefix",
+        _ => "ImplementationSpecific",
     };
-    Arc::new(compiler.compile(&inputs).table)
+    let mut rule = json!({"http": {"paths": [{"path": path, "pathType": kind, "backend": backend(service)}]}});
+    if host != "-" {
+        rule["host"] = json!(host);
+    }
+    rule
+}
+
+/// A backend of a rule, as the last word of [`ingress`]' lines spells it.
+pub fn backend(service: &str) -> Value {
+    let (name, port) = service.split_once(':').unwrap_or((service, "80"));
+    let port = port.parse::<u16>().map_or_else(|_| json!({"name": port}), |number| json!({"number": number}));
+    json!({"service": {"name": name, "port": port}})
+}
+
+/// An object with `patch` over it, as a merge patch has it.
+pub fn merge(mut object: Value, patch: Value) -> Value {
+    match (&mut object, patch) {
+        (Value::Object(fields), Value::Object(patch)) => {
+            for (key, value) in patch {
+                let before = fields.remove(&key).unwrap_or_default();
+                if !value.is_null() {
+                    fields.insert(key, merge(before, value));
+                }
+            }
+            object
+        }
+        (_, patch) => patch,
+    }
+}
+
+/// What tables are compiled from.
+pub struct Objects {
+    ingresses: Vec<Arc<Ingress>>,
+    classes: Vec<Arc<IngressClass>>,
+    services: Vec<Arc<Service>>,
+    endpoint_slices: Vec<Arc<EndpointSlice>>,
+    secrets: Vec<Arc<Secret>>,
+}
+
+impl Objects {
+    /// Those of their kinds.
+    pub fn of(objects: &[Value]) -> Self {
+        Self {
+            ingresses: of_kind(objects, "Ingress"),
+            classes: of_kind(objects, "IngressClass"),
+            services: of_kind(objects, "Service"),
+            endpoint_slices: of_kind(objects, "EndpointSlice"),
+            secrets: of_kind(objects, "Secret"),
+        }
+    }
+
+    /// For a compiler.
+    pub fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            ingresses: &self.ingresses,
+            classes: &self.classes,
+            services: &self.services,
+            endpoint_slices: &self.endpoint_slices,
+            secrets: &self.secrets,
+            ..Inputs::default()
+        }
+    }
 }
 
 fn of_kind<K: serde::de::DeserializeOwned>(objects: &[Value], kind: &str) -> Vec<Arc<K>> {

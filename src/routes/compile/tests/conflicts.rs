@@ -54,13 +54,15 @@ fn conflict_1_8_another_type_is_no_conflict() {
 }
 
 #[test]
-fn conflict_1_8_the_root_is_one_path_for_both_prefixes() {
-    let compiled = World::new()
-        .raw_ingress(&dated("default", "a", 1, &rules("a.com", &[("/", "ImplementationSpecific", "web")])))
-        .raw_ingress(&dated("default", "b", 2, &rules("a.com", &[("/", "Prefix", "api")])))
-        .compile();
-    assert_eq!(compiled.goes("a.com", "/x"), "a>web 10.0.0.1:8080", "or anybody could take a whole host by naming its type");
-    assert_eq!(compiled.codes(), ["b PathConflict"]);
+fn conflict_1_8_implementation_specific_is_prefix() {
+    for path in ["/", "/foo"] {
+        let compiled = World::new()
+            .raw_ingress(&dated("default", "a", 1, &rules("a.com", &[(path, "ImplementationSpecific", "web")])))
+            .raw_ingress(&dated("default", "b", 2, &rules("a.com", &[(path, "Prefix", "api")])))
+            .compile();
+        assert_eq!(compiled.goes("a.com", path), "a>web 10.0.0.1:8080", "or anybody could take a path by naming its type");
+        assert_eq!(compiled.codes(), ["b PathConflict"]);
+    }
 }
 
 #[test]

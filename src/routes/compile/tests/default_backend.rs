@@ -33,6 +33,21 @@ fn default_1_4_with_rules_takes_the_root_of_its_hosts() {
 }
 
 #[test]
+fn default_1_4_what_else_of_a_host_is_answered_is_for_its_first_ingress_to_say() {
+    let younger = format!("{WEB}, {}", rules("a.com", &[("/y", "Prefix", "api")]));
+    let compiled =
+        World::new().ingress("z-first", &rules("a.com", &[("/x", "Prefix", "api")])).ingress("later", &younger).compile();
+    assert_eq!(compiled.goes("a.com", "/y"), "later>api 10.0.0.2:8080");
+    assert_eq!(compiled.goes("a.com", "/z"), "404");
+    assert_eq!(compiled.codes(), ["later PathConflict"]);
+    let words = "its default backend for host \"a.com\" is left out: Ingress default/z-first names it first";
+    assert_eq!(compiled.findings[0].message, words);
+    let compiled =
+        World::new().ingress("z-first", &rules("a.com", &[("/", "Prefix", "api")])).ingress("later", &younger).compile();
+    assert!(compiled.findings.is_empty(), "nothing else is left to answer");
+}
+
+#[test]
 fn default_1_4_of_two_the_oldest_wins() {
     let ingress = |name: &str, created: &str, service: &str| {
         format!(
@@ -76,9 +91,9 @@ fn default_1_4_catch_all_can_be_disabled() {
         .ingress("both", &format!("{WEB}, {}", rules("a.com", &[("/x", "Prefix", "api")])))
         .with(|settings| settings.disable_catch_all = true)
         .compile();
-    assert_eq!(table.goes("b.com", "/"), "404");
-    assert_eq!(table.goes("a.com", "/y"), "both>web 10.0.0.1:8080", "that is no catch-all");
-    assert_eq!(table.codes(), ["any CatchAllDisabled", "default CatchAllDisabled"]);
+    assert_eq!(table.goes("b.com", "/"), "any>web 10.0.0.1:8080", "a rule without host is not meant");
+    assert_eq!(table.goes("a.com", "/x"), "any>web 10.0.0.1:8080", "its Ingress has a default backend, too");
+    assert_eq!(table.codes(), ["both CatchAllDisabled", "default CatchAllDisabled"]);
 }
 
 #[test]

@@ -87,6 +87,17 @@ fn what_protects_and_is_not_supported_closes_the_paths() {
 }
 
 #[test]
+fn a_list_of_sources_that_admits_everybody_protects_nothing() {
+    let codes =
+        |list: &str| World::new().annotated("x", &format!("+/whitelist-source-range: '{list}'"), &root()).compile().codes();
+    assert_eq!(codes("0.0.0.0/0,::/0"), Vec::<String>::new(), "cert-manager sets it on its Ingress for a challenge");
+    assert_eq!(codes("10.0.0.0/8, ::/0 , 0.0.0.0/0"), Vec::<String>::new());
+    for one_family in ["0.0.0.0/0", "::/0", "10.0.0.0/8", ""] {
+        assert_eq!(codes(one_family), ["x AnnotationRefused"], "{one_family}");
+    }
+}
+
+#[test]
 fn a_canary_takes_no_traffic() {
     let compiled =
         World::new().ingress("main", &root()).annotated("z-canary", "+/canary: 'true', +/canary-weight: '5'", &root()).compile();
@@ -106,6 +117,52 @@ fn keys_of_the_config_map_are_judged() {
     assert!(compiled.table.global.use_http2);
     assert_eq!(compiled.codes(), ["nginx OptionIgnored", "nginx OptionIgnored", "nginx OptionNotEnforced"]);
     assert!(compiled.configured.iter().eq(["http-redirect-code"]));
+}
+
+#[test]
+fn keys_of_the_config_map_that_protect_are_errors_unless_they_are_off() {
+    let codes = |key: &str, value: &str| {
+        let world = World::new().config(key, value).with(|settings| settings.config_map = Some("infra/nginx".parse().unwrap()));
+        world.compile().findings.iter().map(|finding| (finding.code, finding.message.clone())).collect::<Vec<_>>()
+    };
+    for (key, value) in [
+        ("add-headers", "infra/security-headers"),
+        ("annotation-value-word-blocklist", "load_module,lua_package"),
+        ("annotations-risk-level", "Low"),
+        ("block-cidrs", "192.0.2.0/24"),
+        ("block-referers", "~*spam"),
+        ("block-user-agents", "~*bot"),
+        ("denylist-source-range", "192.0.2.0/24"),
+        ("enable-modsecurity", "true"),
+        ("enable-owasp-modsecurity-crs", "true"),
+        ("global-auth-url", "http://auth.example.com"),
+        ("hide-headers", "X-Powered-By"),
+        ("http-snippet", "deny all;"),
+        ("limit-rate", "1024"),
+        ("location-snippet", "deny all;"),
+        ("main-snippet", "x"),
+        ("modsecurity-snippet", "SecRuleEngine On"),
+        ("proxy-set-headers", "infra/headers"),
+        ("server-snippet", "deny all;"),
+        ("ssl-ciphers", "ECDHE-RSA-AES256-GCM-SHA384"),
+        ("ssl-ecdh-curve", "secp384r1"),
+        ("ssl-protocols", "TLSv1.3"),
+        ("ssl-reject-handshake", "true"),
+        ("whitelist-source-range", "10.0.0.0/8"),
+    ] {
+        let told = codes(key, value);
+        assert!(matches!(&told[..], [(code, text)] if *code == "OptionNotEnforced" && text.contains(key)), "{key}: {told:?}");
+        assert_eq!(codes(key, ""), [], "{key}");
+    }
+    for (key, value) in [
+        ("allow-snippet-annotations", "false"),
+        ("enable-modsecurity", "false"),
+        ("server-tokens", "false"),
+        ("whitelist-source-range", "0.0.0.0/0,::/0"),
+    ] {
+        assert_eq!(codes(key, value), [], "{key}: {value}");
+    }
+    assert_eq!(codes("allow-snippet-annotations", "true")[0].0, "OptionIgnored");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn tls_1_6_what_is_wrong_keeps_the_host_up_with_the_default_and_redirects() {
         assert_eq!(sent(&compiled, "a.com"), "fallback");
         assert!(compiled.table.host("a.com").options.tls && compiled.table.host("a.com").options.redirect_unmatched);
         assert_eq!(compiled.goes("a.com", "/x"), "x>web 10.0.0.1:8080");
-        assert!(!compiled.live("x"), "the certificate that it names is not the one that is sent");
+        assert!(compiled.live("x"), "who issues the certificate waits for the address");
     }
 }
 
@@ -114,16 +114,21 @@ fn tls_1_6_an_entry_without_secret_is_the_default_certificate() {
 }
 
 #[test]
-fn tls_1_6_a_wildcard_certificate_is_not_that_of_a_host_without_section() {
+fn tls_1_6_a_host_without_section_has_its_wildcards_certificate_and_redirect() {
     let compiled = World::new()
         .secret(valid("wild", &["*.a.com"]))
         .ingress("w", &spec("{hosts: ['*.a.com'], secretName: wild}", &["*.a.com"]))
         .ingress("p", &rules("plain.a.com", &[("/", "Prefix", "web")]))
         .compile();
-    assert_eq!((sent(&compiled, "x.a.com"), sent(&compiled, "plain.a.com")), ("*.a.com".to_owned(), "fallback".to_owned()));
+    assert_eq!((sent(&compiled, "x.a.com"), sent(&compiled, "plain.a.com")), ("*.a.com".to_owned(), "*.a.com".to_owned()));
     assert_eq!((sent(&compiled, "a.com"), sent(&compiled, "y.x.a.com")), ("fallback".to_owned(), "fallback".to_owned()));
-    assert!(!compiled.table.host("plain.a.com").options.tls);
-    assert!(compiled.findings.is_empty());
+    assert!(compiled.table.host("plain.a.com").options.tls && compiled.findings.is_empty());
+    let compiled = World::new()
+        .secret(valid("wild", &["*.a.com"]))
+        .ingress("w", &spec("{hosts: ['*.a.com'], secretName: wild}", &["*.a.com"]))
+        .ingress("own", &spec("{hosts: [own.a.com]}", &["own.a.com"]))
+        .compile();
+    assert_eq!(sent(&compiled, "own.a.com"), "fallback", "it has a section of its own");
 }
 
 #[test]
