@@ -36,6 +36,12 @@ pub fn service(name: &str, ports: &[u16]) -> Vec<Value> {
 
 /// Compiles them.
 pub fn compile(path_matching: PathMatching, objects: &[Value]) -> Arc<RouteTable> {
+    compile_with(path_matching, objects, &[])
+}
+
+/// Compiles them, with these keys in the ConfigMap.
+pub fn compile_with(path_matching: PathMatching, objects: &[Value], config: &[(&str, &str)]) -> Arc<RouteTable> {
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let fallback = certificate::self_signed().expect("a certificate");
     let mut compiler = Compiler::new(Settings { path_matching, ..Settings::new(fallback) });
     let inputs = Inputs {
@@ -43,9 +49,12 @@ pub fn compile(path_matching: PathMatching, objects: &[Value]) -> Arc<RouteTable
         classes: &of_kind(objects, "IngressClass"),
         services: &of_kind(objects, "Service"),
         endpoint_slices: &of_kind(objects, "EndpointSlice"),
+        config: Some(&config),
         ..Inputs::default()
     };
-    Arc::new(compiler.compile(&inputs).table)
+    let compiled = compiler.compile(&inputs);
+    assert!(config.is_empty() || compiled.findings.is_empty(), "{:?}", compiled.findings);
+    Arc::new(compiled.table)
 }
 
 fn of_kind<K: serde::de::DeserializeOwned>(objects: &[Value], kind: &str) -> Vec<Arc<K>> {
