@@ -19,11 +19,14 @@ mod support;
 
 mod aws_contract;
 mod changes;
+mod clients;
 mod crash;
 mod drift;
 mod faults;
+mod forged;
 mod idle;
 mod ingress;
+mod ingress_limits;
 mod ingress_manifest;
 mod ingress_rows;
 mod inputs;
@@ -45,9 +48,12 @@ fn trials() -> Vec<Trial> {
     [
         architecture::trials(),
         changes::trials(),
+        clients::trials(),
         drift::trials(),
+        forged::trials(),
         idle::trials(),
         ingress::trials(),
+        ingress_limits::trials(),
         ingress_manifest::trials(),
         ingress_rows::trials(),
         inputs::trials(),
