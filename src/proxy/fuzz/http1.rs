@@ -44,7 +44,8 @@ fn fuzz_http1() {
         "PUT /\u{e4} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\na;x=\"y\"\r\n0123456789\r\n00\r\nX: y\r\nZ:\r\n\r\n",
     ];
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let seeds = good.iter().chain(&SMUGGLING).map(|seed| seed.as_bytes().to_vec());
+    // Most changes break a request: what passes is where to begin.
+    let seeds = good.iter().cycle().take(100).chain(&SMUGGLING).map(|seed| seed.as_bytes().to_vec());
     let bodies = CHUNKS.iter().map(|body| format!("{chunked}{body}GET /next HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes());
     fuzz(Target {
         name: "http1",
