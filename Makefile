@@ -35,6 +35,10 @@ unit: ## The fast tests only
 it: ## Integration tests on the real API server and the emulator (FILTER=name runs some)
 	@tools/integration.sh $(FILTER)
 
+.PHONY: fuzz
+fuzz: ## Fuzzes a parser for long (TARGET=http1|proxy_protocol|routes|forwarded, RUNS=number, SEED=number)
+	@tools/fuzz.sh "$(TARGET)" "$(RUNS)" "$(SEED)"
+
 .PHONY: bench-nlb
 bench-nlb: ## AWS calls and times of the NLB controller, against the acceptance table
 	@tools/bench-nlb.sh

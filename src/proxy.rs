@@ -44,6 +44,9 @@ mod worker;
 pub use server::{Drain, Drained, Handle, Proxy, ProxyError, Settings};
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod testing;
 
 #[cfg(test)]

@@ -109,6 +109,18 @@ kubernetes() {
   "$ROOT/tools/kubernetes/build.sh" | tail -n 1
 }
 
+# optional SCRIPT ARGUMENTS... : the last line that it prints. A script that lacks something exits with 3: nothing then, and a word why.
+optional() {
+  local output status=0
+  output=$("$@") || status=$?
+  output=${output##*$'\n'}
+  case $status in
+    0) echo "$output" ;;
+    3) echo "$1: $output" >&2 ;;
+    *) return "$status" ;;
+  esac
+}
+
 # cached_tool CRATE VERSION BINARY : a cargo-installed tool in the cache folder; prints its path.
 cached_tool() {
   local crate=$1 version=$2 binary=$3

@@ -8,6 +8,7 @@ mod prefixed;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -116,11 +117,21 @@ async fn proxy_header(stream: &mut Prefixed<TcpStream>) -> io::Result<Header> {
 }
 
 async fn handshake(worker: &Worker, stream: Prefixed<TcpStream>, http2: bool) -> io::Result<Box<TlsStream<Prefixed<TcpStream>>>> {
-    // Who says nothing takes nobody's turn.
+    // Who says nothing takes nobody's turn, and who stops half way gives it back at the next tick.
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let _turn = worker.handshakes.acquire().await.map_err(io::Error::other)?;
+    let mut turn = Some(worker.handshakes.acquire().await.map_err(io::Error::other)?);
+    let timer = worker.timers.timer();
+    timer.set_after(Duration::ZERO);
+    let mut accepting = pin!(start.into_stream(worker.tls.config(http2)));
+    let stream = std::future::poll_fn(|cx| {
+        let polled = accepting.as_mut().poll(cx);
+        if polled.is_pending() && turn.is_some() && timer.poll(cx).is_ready() {
+            turn = None;
+        }
+        polled
+    });
     // Large, and moved about: what holds it for long should hold a pointer.
-    start.into_stream(worker.tls.config(http2)).await.map(Box::new)
+    stream.await.map(Box::new)
 }
 
 /// Waits for enough of the first bytes to tell HTTP/2 from HTTP/1.
@@ -136,7 +147,7 @@ async fn starts_with_preface(worker: &Worker, stream: &mut Prefixed<TcpStream>) 
         if alike < read.len() {
             return Ok(false);
         }
-        let mut more = std::pin::pin!(stream.more());
+        let mut more = pin!(stream.more());
         std::future::poll_fn(|cx| {
             if let Poll::Ready(read) = more.as_mut().poll(cx) {
                 return Poll::Ready(read);

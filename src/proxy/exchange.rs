@@ -8,6 +8,9 @@ pub(super) mod body;
 
 mod forward;
 
+#[cfg(test)]
+mod fuzz;
+
 mod headers;
 
 mod identity;

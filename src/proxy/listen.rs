@@ -114,12 +114,10 @@ fn is_the_clients(error: &io::Error) -> bool {
 mod tests {
     use std::io::{Read, Write};
 
-    use arc_swap::ArcSwap;
     use tokio::runtime::{Builder, LocalOptions};
 
     use super::super::testing::Plan;
-    use super::super::tls::Tls;
-    use super::super::worker::{self, Parts};
+    use super::super::worker;
     use super::*;
 
     #[test]
@@ -128,20 +126,10 @@ mod tests {
         // The kernel has taken the connection and the request; nobody has accepted it yet.
         let mut client = std::net::TcpStream::connect(address).unwrap();
         client.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
-        let table = Arc::new(ArcSwap::from_pointee(Plan::to(&[]).table()));
         let (phase, watched) = watch::channel(Phase::Serving);
         phase.send_replace(Phase::Closing);
-        let parts = Parts {
-            tls: Arc::new(Tls::new(Arc::clone(&table)).unwrap()),
-            table,
-            workers: 1,
-            stats: Arc::default(),
-            log: None,
-            allow_local_names: false,
-            listeners: listeners.into_iter().map(|listener| (listener, address, false)).collect(),
-            phase: watched,
-            closing: Arc::new(Barrier::new(1)),
-        };
+        let listeners = listeners.into_iter().map(|listener| (listener, address, false)).collect();
+        let parts = Plan::to(&[]).parts(listeners, watched);
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(worker::run(parts));
         drop(runtime);

@@ -230,3 +230,33 @@ pub(super) fn method(method: &http::Method) -> &str {
         _ => "OTHER",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels<'a>(host: &'a str, path: &'a str) -> Labels<'a> {
+        Labels { host, status: 200, method: "GET", path, namespace: "default", ingress: "web", service: "web" }
+    }
+
+    #[test]
+    fn series_are_bounded_and_what_is_beyond_is_counted_together() {
+        let counters = Counters::new(Arc::default());
+        let hosts: Vec<String> = (0..SERIES_LIMIT + 500).map(|number| format!("h{number}.example")).collect();
+        for host in hosts.iter().chain(&hosts) {
+            counters.series(&labels(host, "/")).observe(&Measured::default());
+        }
+        let all = counters.stats.series();
+        assert_eq!(all.len(), SERIES_LIMIT + 1);
+        let other = all.iter().find(|series| series.is(&labels("other", "other"))).unwrap();
+        assert_eq!(other.requests.get(), 1000, "twice those that came too late");
+        assert!(all.iter().all(|series| series.requests.get() == if Arc::ptr_eq(series, other) { 1000 } else { 2 }));
+    }
+
+    #[test]
+    fn methods_that_clients_make_up_have_one_series() {
+        for (name, expected) in [("GET", "GET"), ("PATCH", "PATCH"), ("get", "OTHER"), ("EVIL1", "OTHER"), ("EVIL2", "OTHER")] {
+            assert_eq!(method(&http::Method::from_bytes(name.as_bytes()).unwrap()), expected);
+        }
+    }
+}

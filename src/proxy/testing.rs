@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +11,12 @@ use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Barrier, watch};
 
+use super::listen;
 use super::server::{Handle, Proxy, Settings};
+use super::tls::Tls;
+use super::worker::{self, Parts, Phase, Worker};
 use crate::routes::RouteTable;
 use crate::routes::lookup::Paths;
 use crate::routes::options::{GlobalOptions, HostOptions, PathMatching, RouteOptions};
@@ -124,6 +129,56 @@ impl Plan {
         let handle = Proxy::start(&settings, &table, Some(Box::new(log.clone()))).unwrap();
         Running { handle, table, log }
     }
+
+    /// What a worker is made of that listens on these.
+    pub(super) fn parts(
+        &self,
+        listeners: Vec<(std::net::TcpListener, SocketAddr, bool)>,
+        phase: watch::Receiver<Phase>,
+    ) -> Parts {
+        let table = Arc::new(ArcSwap::from_pointee(self.table()));
+        Parts {
+            tls: Arc::new(Tls::new(Arc::clone(&table)).unwrap()),
+            table,
+            workers: 1,
+            stats: Arc::default(),
+            log: None,
+            allow_local_names: true,
+            closing: Arc::new(Barrier::new(listeners.len())),
+            listeners,
+            phase,
+        }
+    }
+
+    /// Runs a worker on the test's own runtime, and the test beside it. With paused time this makes minutes of nothing: time goes
+    /// on, from tick to tick, whenever nobody has anything to do.
+    pub(super) async fn inside<T>(&self, test: impl AsyncFnOnce(Inside) -> T) -> T {
+        // Each connection has two ends here.
+        rlimit::increase_nofile_limit(4096).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let [http, https] = [false, true].map(|tls| {
+            let (mut listeners, address) = listen::bind(any, 1).unwrap();
+            (listeners.remove(0), address, tls)
+        });
+        let (phase, watched) = watch::channel(Phase::Serving);
+        let inside = Inside { http: http.1, https: https.1, phase };
+        let parts = self.parts(vec![http, https], watched);
+        let local = tokio::task::LocalSet::new();
+        local.spawn_local(worker::run(parts));
+        local.run_until(test(inside)).await
+    }
+
+    /// A worker that does nothing by itself.
+    pub(super) fn worker(&self) -> Rc<Worker> {
+        Worker::new(&self.parts(Vec::new(), watch::channel(Phase::Serving).1))
+    }
+}
+
+/// A proxy on the test's own runtime.
+pub(super) struct Inside {
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+    pub phase: watch::Sender<Phase>,
 }
 
 /// A self-signed certificate, the same for the same name.
@@ -238,12 +293,14 @@ pub(super) fn client_config() -> rustls::ClientConfig {
 /// One end of a connection on which HTTP/1 is written and read by hand.
 pub(super) struct Raw<S> {
     pub stream: S,
+    /// Longest wait for anything.
+    pub limit: Duration,
     read: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, read: Vec::new() }
+        Self { stream, limit: LIMIT, read: Vec::new() }
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
@@ -254,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     async fn more(&mut self) -> usize {
         let reading = self.stream.read_buf(&mut self.read);
         // A reset is an end like any other.
-        tokio::time::timeout(LIMIT, reading).await.expect("something comes").unwrap_or(0)
+        tokio::time::timeout(self.limit, reading).await.expect("something comes").unwrap_or(0)
     }
 
     /// Everything up to `end`, inclusive.

@@ -10,6 +10,8 @@ mod forwarding;
 
 mod http2;
 
+mod limits;
+
 mod protocol;
 
 mod smuggling;

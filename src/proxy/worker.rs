@@ -108,7 +108,7 @@ pub(super) struct Parts {
 }
 
 impl Worker {
-    fn new(parts: &Parts) -> Rc<Self> {
+    pub(super) fn new(parts: &Parts) -> Rc<Self> {
         let timers = Timers::new();
         let mut table = Cache::new(Arc::clone(&parts.table));
         let snapshot = Snapshot::new(Arc::clone(table.load()));

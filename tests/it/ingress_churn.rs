@@ -14,6 +14,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
+use landfall_test_cluster::load::{Load, Plan, Sort, Tally};
 use libtest_mimic::Trial;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -23,7 +24,6 @@ use crate::support::fixture;
 use crate::support::wait;
 use crate::support::world::World;
 use changes::{Changes, Probe, Turns};
-use landfall_test_cluster::load::{Load, Plan, Sort, Tally};
 use objects::{INGRESSES, PATHS, SECRETS, SERVICES};
 
 pub fn trials() -> Vec<Trial> {

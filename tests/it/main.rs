@@ -19,12 +19,15 @@ mod support;
 
 mod aws_contract;
 mod changes;
+mod clients;
 mod crash;
 mod drift;
 mod faults;
+mod forged;
 mod idle;
 mod ingress;
 mod ingress_churn;
+mod ingress_limits;
 mod ingress_manifest;
 mod ingress_outages;
 mod ingress_rows;
@@ -49,10 +52,13 @@ fn trials() -> Vec<Trial> {
     [
         architecture::trials(),
         changes::trials(),
+        clients::trials(),
         drift::trials(),
+        forged::trials(),
         idle::trials(),
         ingress::trials(),
         ingress_churn::trials(),
+        ingress_limits::trials(),
         ingress_manifest::trials(),
         ingress_outages::trials(),
         ingress_rows::trials(),

@@ -23,6 +23,7 @@ use super::super::exchange;
 use super::super::guard::{SEND_LIMIT, Surroundings};
 use super::super::timers::TICK;
 use super::super::worker::Phase;
+use crate::clock::Instant;
 
 /// Bytes of a request's body that are taken before the endpoint has taken them: of one stream, of a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -41,6 +42,9 @@ const ERROR_RESETS: usize = 100;
 
 /// A client that was told to go has so long to do it.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Between two looks at whether a busy client takes anything: a piece that waits for its window wakes nobody here.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Tasks stay on their core.
 #[derive(Clone, Copy, Debug)]
@@ -72,15 +76,15 @@ where
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(corked), service));
     let timers = &client.worker.timers;
     let timer = timers.timer();
-    let mut told = false;
+    let mut told: Option<Instant> = None;
     let result = poll_fn(|cx| {
-        let phase = client.worker.phase();
+        let (phase, now) = (client.worker.phase(), timers.now());
         let (open, served) = (client.open(), client.served());
         // A client that has just come is served something before it has to go.
         let leave = phase >= Phase::Closing || phase == Phase::Leaving && served > 0 || served >= requests;
-        if leave && !std::mem::replace(&mut told, true) {
+        if leave && told.is_none() {
             connection.as_mut().graceful_shutdown();
-            timer.set_after(FAREWELL);
+            told = Some(now);
         }
         let polled = connection.as_mut().poll(cx);
         // What hyper has written in this turn leaves now.
@@ -91,22 +95,20 @@ where
         if polled.is_ready() {
             return polled;
         }
-        let deadline = match client.stalled_since() {
-            Some(since) => since + SEND_LIMIT + TICK,
-            None if open > 0 || client.open() > 0 => {
-                timer.clear();
-                // Woken when the phase changes.
-                return timer.poll(cx).map(|()| Ok(()));
-            }
-            None => client.idle_since() + TICK + if told { FAREWELL } else { keep_alive },
+        let deadline = match (client.stalled_since(), told) {
+            (Some(since), _) => since + SEND_LIMIT + TICK,
+            (None, _) if open > 0 || client.open() > 0 => now + LOOK,
+            (None, Some(told)) => client.idle_since().max(told) + FAREWELL + TICK,
+            (None, None) => client.idle_since() + keep_alive + TICK,
         };
         timer.set(deadline);
+        // Woken when the phase changes, too.
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        if client.stalled_since().is_none() && !std::mem::replace(&mut told, true) {
+        if client.stalled_since().is_none() && told.is_none() {
             connection.as_mut().graceful_shutdown();
-            timer.set_after(FAREWELL);
+            told = Some(now);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

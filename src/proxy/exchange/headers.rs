@@ -1,8 +1,8 @@
 //! Header fields between client and endpoint: what ends here, what is added, what passes.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, SERVER, STRICT_TRANSPORT_SECURITY, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, SERVER, STRICT_TRANSPORT_SECURITY,
+    TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -48,6 +48,13 @@ pub(super) fn to_endpoint(
     if version == Version::HTTP_2 {
         join_cookies(headers);
     }
+    if !identity.believed {
+        // Nothing replaces it (RFC 7239), and endpoints that read it read it first.
+        headers.remove(FORWARDED);
+    }
+    // Ours to set: a client could claim what it claimed.
+    headers.remove(X_ORIGINAL_FORWARDED_FOR);
+    headers.remove(X_ORIGINAL_FORWARDED_HOST);
     if let Some(original) = list(headers, &X_FORWARDED_FOR).and_then(|list| HeaderValue::try_from(list).ok()) {
         headers.insert(X_ORIGINAL_FORWARDED_FOR, original);
     }

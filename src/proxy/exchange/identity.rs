@@ -22,6 +22,8 @@ pub(super) struct Identity {
     pub host: HeaderValue,
     pub port: HeaderValue,
     pub https: bool,
+    /// What the request says of the way that it came is believed.
+    pub believed: bool,
 }
 
 /// `host`: what the request itself says.
@@ -33,11 +35,13 @@ pub(super) fn identify(client: &Client, headers: &HeaderMap, host: HeaderValue, 
         host,
         port: client.port_value.clone(),
         https: client.https,
+        believed: false,
     };
     let trusted = |address: IpAddr| global.proxy_real_ip_cidrs.iter().any(|cidr| cidr.contains(&address));
     if !global.use_forwarded_headers || !trusted(client.peer) {
         return identity;
     }
+    identity.believed = true;
     if let Some(list) = list(headers, &X_FORWARDED_FOR) {
         // With a PROXY header the client is known already.
         if !global.use_proxy_protocol

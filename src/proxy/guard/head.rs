@@ -54,6 +54,8 @@ pub(crate) struct HeadReader {
     chunked: bool,
     connection_upgrade: bool,
     upgrade: bool,
+    /// HTTP/2 is among the protocols that are asked for.
+    h2c: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +139,11 @@ impl HeadReader {
                     return Err(Refusal::BadRequest);
                 }
             }
-            7 if is("upgrade") => self.upgrade = true,
+            7 if is("upgrade") => {
+                let names_h2c = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"h2c");
+                self.upgrade = true;
+                self.h2c |= value.split(|byte| *byte == b',').any(names_h2c);
+            }
             10 if is("connection") => {
                 let names_upgrade = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"upgrade");
                 self.connection_upgrade |= value.split(|byte| *byte == b',').any(names_upgrade);
@@ -170,8 +176,10 @@ impl HeadReader {
             return Err(Refusal::BadRequest);
         }
         let framing = if self.chunked { Framing::Chunked } else { Framing::Length(self.length.unwrap_or(0)) };
-        // An upgrade of a request with a body, or of HTTP/1.0, is not granted: the header means nothing.
-        let upgrade = self.upgrade && self.connection_upgrade && !start.old && framing == Framing::Length(0);
+        // An upgrade of a request with a body, or of HTTP/1.0, is not granted: the header means nothing. Nor is one to HTTP/2: in
+        // that tunnel an endpoint would be asked for what no rule leads to.
+        let granted = !start.old && !self.h2c && framing == Framing::Length(0);
+        let upgrade = granted && self.upgrade && self.connection_upgrade;
         Ok(Head { length: self.line, framing, upgrade })
     }
 }

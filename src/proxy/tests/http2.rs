@@ -114,7 +114,7 @@ async fn a_client_is_asked_to_go_and_may_finish() {
     let endpoint = Endpoint::new().await;
     let proxy = Plan::to(&[endpoint.address]).start();
     let mut client = by_hand(&proxy).await;
-    client.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&PSEUDO))).await;
+    client.send(&request(1)).await;
     let mut upstream = endpoint.accept().await;
     upstream.head().await;
     let draining = tokio::spawn(proxy.handle.drain(Drain { serve: Duration::from_millis(300), limit: LIMIT }));
@@ -169,24 +169,33 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const GOAWAY: u8 = 7;
+pub(super) const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// A connection on which frames are written by hand.
 async fn by_hand(proxy: &Running) -> Raw<tokio::net::TcpStream> {
-    let mut client = proxy.connect().await;
+    begin(proxy.connect().await).await
+}
+
+/// Says what an HTTP/2 connection begins with.
+pub(super) async fn begin(mut client: Raw<tokio::net::TcpStream>) -> Raw<tokio::net::TcpStream> {
     client.send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &[])].concat()).await;
     client
 }
 
+/// A request for `/`.
+pub(super) fn request(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(&PSEUDO))
+}
+
 /// The next frame of a kind among `kinds`: its kind and its payload. None once the connection is closed.
-async fn next(client: &mut Raw<tokio::net::TcpStream>, kinds: &[u8]) -> Option<(u8, Vec<u8>)> {
+pub(super) async fn next(client: &mut Raw<tokio::net::TcpStream>, kinds: &[u8]) -> Option<(u8, Vec<u8>)> {
     loop {
         if client.is_closed().await {
             return None;
@@ -252,7 +261,7 @@ async fn streams_at_a_time_are_bounded() {
     plan.global.http2_max_concurrent_streams = 4;
     let proxy = plan.start();
     let mut client = by_hand(&proxy).await;
-    let open = |n: u32| frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &block(&PSEUDO));
+    let open = |n: u32| request(2 * n + 1);
     client.send(&(0..5).flat_map(open).collect::<Vec<u8>>()).await;
     let (_, error) = next(&mut client, &[RST_STREAM]).await.unwrap();
     assert_eq!(error, [0, 0, 0, 7], "REFUSED_STREAM");
@@ -264,7 +273,7 @@ async fn rapid_resets_end_the_connection() {
     let proxy = Plan::to(&[endpoint.address]).start();
     let mut client = by_hand(&proxy).await;
     let both = |n: u32| {
-        let headers = frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &block(&PSEUDO));
+        let headers = request(2 * n + 1);
         [headers, frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])].concat()
     };
     client.send(&(0..500).flat_map(both).collect::<Vec<u8>>()).await;

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use landfall_test_cluster::tls;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -23,7 +24,6 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use super::objects::{INGRESSES, SECRETS, SERVICES, SIDES, answer, endpoints, host, ingress, secret, service};
 use crate::support::wait;
 use crate::support::world::World;
-use landfall_test_cluster::tls;
 
 /// Between two changes of endpoints: 50 a second.
 const ENDPOINTS: Duration = Duration::from_millis(20);

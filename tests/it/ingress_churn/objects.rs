@@ -16,6 +16,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Resource;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use landfall_test_cluster::load::Asked;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -24,7 +25,6 @@ use tokio::net::TcpListener;
 use crate::support::data_plane::{class, ingresses};
 use crate::support::wait;
 use crate::support::world::World;
-use landfall_test_cluster::load::Asked;
 
 pub const INGRESSES: usize = 1000;
 pub const PATHS: usize = 5;

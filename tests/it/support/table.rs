@@ -5,7 +5,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use landfall::routes::compile::Inputs;
+use landfall::ingress::certificate;
+use landfall::routes::RouteTable;
+use landfall::routes::compile::{Compiler, Inputs, Settings};
+use landfall::routes::options::PathMatching;
 use serde_json::{Value, json};
 
 /// An IngressClass of ingress-nginx's controller.
@@ -114,6 +117,17 @@ impl Objects {
             ..Inputs::default()
         }
     }
+}
+
+/// Compiles them, with these keys in the ConfigMap.
+pub fn compile_with(path_matching: PathMatching, objects: &[Value], config: &[(&str, &str)]) -> Arc<RouteTable> {
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let fallback = certificate::self_signed().expect("a certificate");
+    let mut compiler = Compiler::new(Settings { path_matching, ..Settings::new(fallback) });
+    let objects = Objects::of(objects);
+    let compiled = compiler.compile(&Inputs { config: Some(&config), ..objects.inputs() });
+    assert!(config.is_empty() || compiled.findings.is_empty(), "{:?}", compiled.findings);
+    Arc::new(compiled.table)
 }
 
 fn of_kind<K: serde::de::DeserializeOwned>(objects: &[Value], kind: &str) -> Vec<Arc<K>> {
