@@ -11,12 +11,12 @@ use crate::support::serving::{Serving, program, program_at};
 use crate::support::table::{ingress, merge};
 
 /// A Service `s` with this spec.
-fn service(spec: Value) -> Value {
+fn service(spec: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "default"}, "spec": spec})
 }
 
 /// A slice of Service `s` with one port, one address, and these conditions.
-fn slice(name: &str, port: (&str, u16), address: &str, conditions: Value) -> Value {
+fn slice(name: &str, port: (&str, u16), address: &str, conditions: &Value) -> Value {
     let kind = if address.contains(':') { "IPv6" } else { "IPv4" };
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": kind,
@@ -27,7 +27,7 @@ fn slice(name: &str, port: (&str, u16), address: &str, conditions: Value) -> Val
 }
 
 /// A slice for the program of this name, as [`slice`].
-async fn of(program_name: &str, port: &str, conditions: Value) -> Value {
+async fn of(program_name: &str, port: &str, conditions: &Value) -> Value {
     slice(program_name, (port, program(program_name).await), "127.0.0.1", conditions)
 }
 
@@ -46,7 +46,7 @@ fn counted(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
 
 /// Serves Service `s`, port 80 named `http`, with these slices; who answers.
 async fn with_slices(serving: &mut Serving, slices: Vec<Value>) -> BTreeMap<String, usize> {
-    let service = service(json!({"ports": [{"name": "http", "port": 80}]}));
+    let service = service(&json!({"ports": [{"name": "http", "port": 80}]}));
     serving.change([vec![service, ingress("x", &["a.com / P s"])], slices].concat()).await;
     answers(serving).await
 }
@@ -73,9 +73,9 @@ fn ports() -> Vec<Rule> {
                     {"name": "web", "port": program("web").await, "protocol": "TCP"},
                     {"name": "admin", "port": program("api").await, "protocol": "TCP"},
                 ]);
-                let slice = merge(of("web", "web", Value::Null).await, json!({"ports": of_slice}));
+                let slice = merge(of("web", "web", &Value::Null).await, json!({"ports": of_slice}));
                 let ingress = ingress("x", &[&paths[..], &refused].concat());
-                serving.change(vec![service(json!({"ports": ports})), ingress, slice]).await;
+                serving.change(vec![service(&json!({"ports": ports})), ingress, slice]).await;
                 assert_eq!(serving.told(), ["x BackendPortMissing"; 3]);
                 let expected = ["web", "web", "web", "api", "api", "503", "503", "503"];
                 for (path, expected) in (1..).zip(expected) {
@@ -87,8 +87,8 @@ fn ports() -> Vec<Rule> {
             Box::pin(async move {
                 for (port, target, slice) in [("http", "web", "http"), ("http", "web", "web"), ("", "web", "")] {
                     let name = Some(port).filter(|name| !name.is_empty());
-                    let service = service(json!({"ports": [{"name": name, "port": 80, "targetPort": target}]}));
-                    let slice = of("web", slice, Value::Null).await;
+                    let service = service(&json!({"ports": [{"name": name, "port": 80, "targetPort": target}]}));
+                    let slice = of("web", slice, &Value::Null).await;
                     serving.change(vec![service, ingress("x", &["a.com / P s"]), slice]).await;
                     assert_eq!(serving.outcome("[a.com]/").await, "web", "{port} {target}");
                 }
@@ -103,7 +103,7 @@ fn endpoints() -> Vec<Rule> {
     vec![
         of_slices("s1_7_all_slices_are_merged_and_each_address_counts_once", |serving| {
             Box::pin(async move {
-                let (web, api) = (of("web", "http", Value::Null).await, of("api", "http", Value::Null).await);
+                let (web, api) = (of("web", "http", &Value::Null).await, of("api", "http", &Value::Null).await);
                 let again = merge(web.clone(), json!({"metadata": {"name": "again"}}));
                 assert_eq!(with_slices(serving, vec![web, again, api]).await, counted(&[("api", 4), ("web", 4)]));
             })
@@ -111,18 +111,18 @@ fn endpoints() -> Vec<Rule> {
         of_slices("s1_7_unless_ready_is_false_an_address_is_used", |serving| {
             Box::pin(async move {
                 let slices = vec![
-                    of("web", "http", Value::Null).await,
-                    of("api", "http", json!({"ready": true})).await,
-                    of("other", "http", json!({"ready": false, "serving": true})).await,
+                    of("web", "http", &Value::Null).await,
+                    of("api", "http", &json!({"ready": true})).await,
+                    of("other", "http", &json!({"ready": false, "serving": true})).await,
                 ];
                 assert_eq!(with_slices(serving, slices).await, counted(&[("api", 4), ("web", 4)]));
             })
         }),
         of_slices("s1_7_terminating_ones_serve_only_while_none_is_ready", |serving| {
             Box::pin(async move {
-                let leaving = of("web", "http", json!({"ready": false, "serving": true, "terminating": true})).await;
-                let gone = of("api", "http", json!({"ready": false, "serving": false, "terminating": true})).await;
-                let ready = of("other", "http", json!({"ready": true})).await;
+                let leaving = of("web", "http", &json!({"ready": false, "serving": true, "terminating": true})).await;
+                let gone = of("api", "http", &json!({"ready": false, "serving": false, "terminating": true})).await;
+                let ready = of("other", "http", &json!({"ready": true})).await;
                 assert_eq!(with_slices(serving, vec![leaving.clone(), gone.clone()]).await, counted(&[("web", 8)]));
                 assert_eq!(with_slices(serving, vec![leaving, gone.clone(), ready]).await, counted(&[("other", 8)]));
                 assert_eq!(with_slices(serving, vec![gone]).await, counted(&[("503", 8)]));
@@ -131,27 +131,27 @@ fn endpoints() -> Vec<Rule> {
         of_slices("s1_7_publish_not_ready_addresses", |serving| {
             Box::pin(async move {
                 // What the API server makes of it: ready, whatever the pod is.
-                let slice = of("web", "http", json!({"ready": true, "serving": false, "terminating": true})).await;
+                let slice = of("web", "http", &json!({"ready": true, "serving": false, "terminating": true})).await;
                 assert_eq!(with_slices(serving, vec![slice]).await, counted(&[("web", 8)]));
             })
         }),
         of_slices("s1_7_both_address_families_are_used", |serving| {
             Box::pin(async move {
                 let six = program_at("[::1]:0", "six").await.port();
-                let slices = vec![of("web", "http", Value::Null).await, slice("six", ("http", six), "::1", Value::Null)];
+                let slices = vec![of("web", "http", &Value::Null).await, slice("six", ("http", six), "::1", &Value::Null)];
                 assert_eq!(with_slices(serving, slices).await, counted(&[("six", 4), ("web", 4)]));
             })
         }),
         of_slices("s1_7_headless_services_work", |serving| {
             Box::pin(async move {
-                let service = service(json!({"clusterIP": "None", "ports": [{"name": "http", "port": 80}]}));
-                serving.change(vec![service, ingress("x", &["a.com / P s"]), of("web", "http", Value::Null).await]).await;
+                let service = service(&json!({"clusterIP": "None", "ports": [{"name": "http", "port": 80}]}));
+                serving.change(vec![service, ingress("x", &["a.com / P s"]), of("web", "http", &Value::Null).await]).await;
                 assert_eq!(serving.outcome("[a.com]/").await, "web");
             })
         }),
         of_slices("s1_7_no_endpoint_is_503_and_the_rules_stay", |serving| {
             Box::pin(async move {
-                let slice = of("web", "http", Value::Null).await;
+                let slice = of("web", "http", &Value::Null).await;
                 assert_eq!(with_slices(serving, vec![slice.clone()]).await, counted(&[("web", 8)]));
                 assert_eq!(with_slices(serving, Vec::new()).await, counted(&[("503", 8)]));
                 assert_eq!(with_slices(serving, vec![slice]).await, counted(&[("web", 8)]));
@@ -161,7 +161,7 @@ fn endpoints() -> Vec<Rule> {
 }
 
 fn external_names() -> Vec<Rule> {
-    let external = |target: &str| service(json!({"type": "ExternalName", "externalName": target}));
+    let external = |target: &str| service(&json!({"type": "ExternalName", "externalName": target}));
     vec![
         rule("s1_7_an_external_name_needs_no_port", Vec::new).check(move |serving| {
             Box::pin(async move {
