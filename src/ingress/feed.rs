@@ -260,31 +260,31 @@ impl Gathered {
     }
 }
 
-fn wanted<K>(watch: Watch<K>, wants: fn(Change<K>) -> Option<Wanted>) -> BoxStream<'static, Wanted>
+fn wanted<K>(watch: Watch<K>, wants: fn(&Change<K>) -> Option<Wanted>) -> BoxStream<'static, Wanted>
 where
     K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    watch.changes.filter_map(move |change| std::future::ready(wants(change))).boxed()
+    watch.changes.filter_map(move |change| std::future::ready(wants(&change))).boxed()
 }
 
 /// Our own status writes come back as changes, a thousand at once when the front gets another address.
-fn of_ingress(change: Change<Ingress>) -> Option<Wanted> {
+fn of_ingress(change: &Change<Ingress>) -> Option<Wanted> {
     let same = |before: &Ingress, after: &Ingress| {
         before.spec == after.spec && before.metadata.annotations == after.metadata.annotations
     };
-    Some(if is_update(&change, same) { Wanted::Telling } else { Wanted::Table })
+    Some(if is_update(change, same) { Wanted::Telling } else { Wanted::Table })
 }
 
 /// Of a Service the table shows ports, type and names; its status and its annotations are written often, by others.
-fn of_service(change: Change<Service>) -> Option<Wanted> {
+fn of_service(change: &Change<Service>) -> Option<Wanted> {
     let same = |before: &Service, after: &Service| before.spec == after.spec;
-    (!is_update(&change, same)).then_some(Wanted::Table)
+    (!is_update(change, same)).then_some(Wanted::Table)
 }
 
 /// Most Secrets hold no certificate: what is kept of them ([`trim_secret`]) does not change.
-fn of_secret(change: Change<Secret>) -> Option<Wanted> {
+fn of_secret(change: &Change<Secret>) -> Option<Wanted> {
     let same = |before: &Secret, after: &Secret| before.data == after.data;
-    (!is_update(&change, same)).then_some(Wanted::Table)
+    (!is_update(change, same)).then_some(Wanted::Table)
 }
 
 /// Whether an object was changed and is the same as far as the table is concerned.
@@ -349,7 +349,7 @@ mod tests {
         let shows = format!("{}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.1}}]}}}}", ONE.replace("'1'", "'2'"));
         let annotated = ONE.replace("{resource", "{annotations: {a: b}, resource");
         let other = ONE.replace("nginx", "other");
-        let wants = |before, after| of_ingress(change(before, after));
+        let wants = |before, after| of_ingress(&change(before, after));
         assert!(matches!(wants(Some(ONE), Some(&*shows)), Some(Wanted::Telling)));
         for (before, after) in [(None, Some(ONE)), (Some(ONE), None), (Some(ONE), Some(&*annotated)), (Some(ONE), Some(&*other))]
         {
@@ -358,17 +358,17 @@ mod tests {
 
         const SERVICE: &str = "spec: {ports: [{port: 80}]}";
         let shows = format!("{SERVICE}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.1}}]}}}}");
-        assert!(of_service(change(Some(SERVICE), Some(&shows))).is_none());
-        assert!(of_service(change(Some(SERVICE), Some("spec: {ports: [{port: 81}]}"))).is_some());
-        assert!(of_service(change(Some(SERVICE), None)).is_some());
+        assert!(of_service(&change(Some(SERVICE), Some(&shows))).is_none());
+        assert!(of_service(&change(Some(SERVICE), Some("spec: {ports: [{port: 81}]}"))).is_some());
+        assert!(of_service(&change(Some(SERVICE), None)).is_some());
     }
 
     #[test]
     fn a_secret_makes_a_table_when_its_certificate_changes_or_it_comes_or_goes() {
         let (one, other) = ("data: {tls.crt: YQ==, tls.key: YQ==}", "data: {tls.crt: Yg==, tls.key: YQ==}");
-        assert!(of_secret(change(Some(one), Some(one))).is_none());
+        assert!(of_secret(&change(Some(one), Some(one))).is_none());
         for (before, after) in [(Some(one), Some(other)), (None, Some(one)), (Some(one), None), (Some("data: {}"), Some(one))] {
-            assert!(of_secret(change(before, after)).is_some(), "{before:?} {after:?}");
+            assert!(of_secret(&change(before, after)).is_some(), "{before:?} {after:?}");
         }
     }
 
