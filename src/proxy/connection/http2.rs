@@ -98,7 +98,10 @@ where
                 // Woken when the phase changes.
                 return timer.poll(cx).map(|()| Ok(()));
             }
-            None => client.idle_since() + TICK + if told { FAREWELL } else { keep_alive },
+            None => {
+                cork.rest();
+                client.idle_since() + TICK + if told { FAREWELL } else { keep_alive }
+            }
         };
         timer.set(deadline);
         if timer.poll(cx).is_pending() {
