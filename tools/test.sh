@@ -8,6 +8,7 @@ trap times EXIT
 stage "Kubernetes control plane (from Go modules, cached)" kubernetes
 stage "build" cargo build --quiet --workspace --all-targets
 stage "unit tests" cargo test --quiet --workspace --lib --bins
+stage "system calls per request" cargo test --quiet --bench proxy -- calls
 stage "emulator conformance (foreign clients)" localstack/conformance/run.sh "$TARGET/debug/landfall-localstack"
 stage "integration and traffic" tools/integration.sh
 stage "lint" tools/lint.sh

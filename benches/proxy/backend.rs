@@ -1,16 +1,33 @@
 //! The upstream: `/1k` and `/100k` are answered with as many bytes, connections are kept.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Bytes of the body at `/1k`.
+pub const SMALL: usize = 1024;
+
+/// On this address, for ever.
 pub fn run(address: &str) -> ExitCode {
+    serve(std::net::TcpListener::bind(address).expect("a free port"))
+}
+
+/// On a free port, until the program ends.
+pub fn spawn() -> SocketAddr {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(|| serve(listener));
+    address
+}
+
+fn serve(listener: std::net::TcpListener) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener = TcpListener::bind(address).await.expect("a free port");
-        let answers = [answer(1024), answer(100 * 1024)];
-        let answers: &'static [Vec<u8>; 2] = Box::leak(Box::new(answers));
+        listener.set_nonblocking(true).expect("a socket");
+        let listener = TcpListener::from_std(listener).expect("a socket");
+        let answers: &'static [Vec<u8>; 2] = Box::leak(Box::new([answer(SMALL), answer(100 * 1024)]));
         loop {
             if let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(converse(stream, answers));

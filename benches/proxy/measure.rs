@@ -1,38 +1,44 @@
 //! Scenarios, rounds, medians, and the table.
 
 use std::collections::BTreeMap;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
 use super::peers::{self, BACKEND, HTTP, HTTPS, Peer, Process};
+use super::strace::{Tracer, Whose};
+use super::{calls, client};
 
 /// One way to ask.
 struct Scenario {
     name: &'static str,
     load: Load,
-    /// nginx ÷ us, at least.
-    floor: f64,
+    /// nginx ÷ us, at least; none where there is no goal.
+    floor: Option<f64>,
 }
 
 enum Load {
-    /// wrk: scheme and port, path, connections, whether each request opens its own.
+    /// wrk: scheme and port, path, connections, whether each request opens its own (and comes back with a session ticket).
     Wrk { tls: bool, path: &'static str, new: bool },
     /// h2load: connections, streams on each.
     H2 { connections: u32, streams: u32 },
+    /// [`client::reconnect`].
+    Reconnect,
 }
 
-const SCENARIOS: [Scenario; 6] = [
-    Scenario { name: "1 KB, HTTP/1.1, plain", load: Load::Wrk { tls: false, path: "/1k", new: false }, floor: 0.95 },
-    Scenario { name: "1 KB, HTTP/1.1, TLS", load: Load::Wrk { tls: true, path: "/1k", new: false }, floor: 1.1 },
-    Scenario { name: "100 KB, HTTP/1.1, plain", load: Load::Wrk { tls: false, path: "/100k", new: false }, floor: 2.0 },
-    Scenario { name: "100 KB, HTTP/1.1, TLS", load: Load::Wrk { tls: true, path: "/100k", new: false }, floor: 1.8 },
-    Scenario { name: "1 KB, HTTP/2 multiplexed, TLS", load: Load::H2 { connections: 8, streams: 16 }, floor: 1.4 },
-    Scenario { name: "1 KB, a new TLS connection each", load: Load::Wrk { tls: true, path: "/1k", new: true }, floor: 1.4 },
+const SCENARIOS: [Scenario; 7] = [
+    Scenario { name: "1 KB, HTTP/1.1, plain", load: Load::Wrk { tls: false, path: "/1k", new: false }, floor: Some(0.95) },
+    Scenario { name: "1 KB, HTTP/1.1, TLS", load: Load::Wrk { tls: true, path: "/1k", new: false }, floor: Some(1.1) },
+    Scenario { name: "100 KB, HTTP/1.1, plain", load: Load::Wrk { tls: false, path: "/100k", new: false }, floor: Some(2.0) },
+    Scenario { name: "100 KB, HTTP/1.1, TLS", load: Load::Wrk { tls: true, path: "/100k", new: false }, floor: Some(1.8) },
+    Scenario {
+        name: "1 KB, HTTP/2, 8 connections × 16 streams, TLS",
+        load: Load::H2 { connections: 8, streams: 16 },
+        floor: Some(1.4),
+    },
+    Scenario { name: "1 KB, each a new TLS connection", load: Load::Reconnect, floor: Some(1.4) },
+    Scenario { name: "the same, session resumed", load: Load::Wrk { tls: true, path: "/1k", new: true }, floor: None },
 ];
 
 /// KiB that an idle TLS connection may hold.
@@ -49,10 +55,8 @@ pub fn run(arguments: &[&str]) -> ExitCode {
     let rounds = arguments.get(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     std::fs::create_dir_all(&folder).expect("a folder");
     let folder = folder.canonicalize().expect("a path");
-    let made = rcgen::generate_simple_self_signed(["bench.example.com".to_owned()]).expect("a certificate");
-    std::fs::write(folder.join("cert.pem"), made.cert.pem()).expect("written");
-    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("written");
-    let own = std::env::current_exe().expect("this program").to_str().expect("UTF-8").to_owned();
+    client::write_certificate(&folder);
+    let own = text(&std::env::current_exe().expect("this program"));
     let _backend = peers::elsewhere(&[own, "backend".to_owned(), format!("127.0.0.1:{BACKEND}")]);
     wait_for(BACKEND);
 
@@ -74,12 +78,10 @@ pub fn run(arguments: &[&str]) -> ExitCode {
         }
         let [us, nginx, haproxy] = Peer::ALL.map(|peer| median(figures.remove(&peer).unwrap_or_default()));
         let (ratio, other) = (nginx / us, haproxy / us);
-        println!(
-            "| {} | {us:.1} | {nginx:.1} | {haproxy:.1} | **{ratio:.2}** | {} | {other:.2} |",
-            scenario.name, scenario.floor
-        );
-        if ratio < scenario.floor {
-            missed.push(format!("{}: nginx ÷ us = {ratio:.2}, at least {}", scenario.name, scenario.floor));
+        let floor = scenario.floor.map_or_else(String::new, |floor| floor.to_string());
+        println!("| {} | {us:.1} | {nginx:.1} | {haproxy:.1} | **{ratio:.2}** | {floor} | {other:.2} |", scenario.name);
+        if scenario.floor.is_some_and(|floor| ratio < floor) {
+            missed.push(format!("{}: nginx ÷ us = {ratio:.2}, at least {floor}", scenario.name));
         }
     }
     println!("\n| memory, KiB | landfall | nginx | haproxy | at most |\n|---|---|---|---|---|");
@@ -90,14 +92,19 @@ pub fn run(arguments: &[&str]) -> ExitCode {
     if idle[0].1 > IDLE_LIMIT {
         missed.push(format!("an idle TLS connection takes {:.1} KiB, at most {IDLE_LIMIT}", idle[0].1));
     }
-    println!("\n| system calls per request | landfall | nginx | haproxy |\n|---|---|---|---|");
-    for scenario in &SCENARIOS[..5] {
-        let calls = Peer::ALL.map(|peer| system_calls(peer, scenario, &folder));
+    println!("\n| system calls per request | landfall | nginx | haproxy | at most |\n|---|---|---|---|---|");
+    for scenario in SCENARIOS.iter().filter(|scenario| !matches!(scenario.load, Load::Reconnect | Load::Wrk { new: true, .. })) {
+        let all = Peer::ALL.map(|peer| system_calls(peer, scenario, &folder));
+        let limit = matches!(scenario.load, Load::Wrk { path: "/1k", .. }).then_some(calls::LIMIT);
         println!(
-            "| {} | {} |",
+            "| {} | {} | {} |",
             scenario.name,
-            calls.map(|calls| calls.map_or("-".to_owned(), |calls| format!("{calls:.1}"))).join(" | ")
+            all.map(|calls| format!("{calls:.2}")).join(" | "),
+            limit.map_or_else(String::new, |limit| limit.to_string())
         );
+        if limit.is_some_and(|limit| all[0] > limit) {
+            missed.push(format!("{}: {:.2} system calls per request, at most {}", scenario.name, all[0], calls::LIMIT));
+        }
     }
     for what in &missed {
         eprintln!("missed: {what}");
@@ -115,62 +122,60 @@ fn start(peer: Peer, folder: &Path) -> Process {
 /// Microseconds of CPU for one request.
 fn per_request(peer: Peer, scenario: &Scenario, folder: &Path) -> f64 {
     let process = start(peer, folder);
-    ask(&scenario.load, "1");
+    ask(&scenario.load, "1", folder);
     let before = process.cpu();
-    let requests = ask(&scenario.load, SECONDS);
+    let requests = ask(&scenario.load, SECONDS, folder);
     let spent = process.cpu() - before;
     assert!(requests > 0.0, "{} answered nothing: {}", peer.name(), scenario.name);
     spent as f64 / 1000.0 / requests
 }
 
-/// System calls for one request, where strace is there.
-fn system_calls(peer: Peer, scenario: &Scenario, folder: &Path) -> Option<f64> {
+/// System calls of all threads for one request.
+fn system_calls(peer: Peer, scenario: &Scenario, folder: &Path) -> f64 {
     let process = start(peer, folder);
-    ask(&scenario.load, "1");
-    let summary = folder.join("strace.txt");
-    let path = summary.to_str().expect("UTF-8").to_owned();
-    let mut tracer = std::process::Command::new("strace")
-        .args(["-f", "-c", "-o", &path, "-p", &process.id().to_string()])
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .ok()?;
-    std::thread::sleep(Duration::from_millis(500));
-    let requests = ask(&scenario.load, "2");
-    let ended = std::process::Command::new("kill").args(["-INT", &tracer.id().to_string()]).status();
-    assert!(ended.expect("kill runs").success());
-    tracer.wait().expect("it ends");
-    let text = std::fs::read_to_string(summary).ok()?;
-    let total = text.lines().find(|line| line.trim_end().ends_with("total"))?;
-    let calls: f64 = total.split_whitespace().nth(3)?.parse().ok()?;
-    Some(calls / requests)
+    ask(&scenario.load, "1", folder);
+    let tracer = Tracer::attach(&process, &Whose::All, folder).unwrap_or_else(|why| panic!("system calls: {why}"));
+    let requests = ask(&scenario.load, "2", folder);
+    tracer.end(process) as f64 / requests
 }
 
 /// Runs the load for so many seconds; how many requests were answered.
-fn ask(load: &Load, seconds: &str) -> f64 {
+fn ask(load: &Load, seconds: &str, folder: &Path) -> f64 {
     let words = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    match load {
+    // wrk wants the space after the colon, or it drops the field without a word.
+    let header = |field: &str| ["-H".to_owned(), field.to_owned()];
+    let command = match load {
         Load::Wrk { tls, path, new } => {
             let url = if *tls { format!("https://127.0.0.1:{HTTPS}{path}") } else { format!("http://127.0.0.1:{HTTP}{path}") };
             let connections = if path.contains("100k") { 16 } else { 32 };
-            let mut command = words(format!("wrk -t1 -c{connections} -d{seconds}s -H Host:h7.example.com"));
+            let mut command = words(format!("wrk -t1 -c{connections} -d{seconds}s {url}"));
+            command.extend(header("Host: h7.example.com"));
             if *new {
-                command.extend(["-H".to_owned(), "Connection: close".to_owned()]);
+                command.extend(header("Connection: close"));
             }
-            command.push(url);
-            let text = peers::output_elsewhere(&command);
-            assert!(!text.contains("Non-2xx"), "{text}");
-            let line = text.lines().find(|line| line.contains(" requests in ")).unwrap_or_else(|| panic!("wrk said: {text}"));
-            line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+            command
         }
         Load::H2 { connections, streams } => {
             let url = format!("https://127.0.0.1:{HTTPS}/1k");
-            let command = words(format!("h2load -t1 -c{connections} -m{streams} -D{seconds} -H :authority:h7.example.com {url}"));
-            let text = peers::output_elsewhere(&command);
-            let line =
-                text.lines().find(|line| line.starts_with("status codes:")).unwrap_or_else(|| panic!("h2load said: {text}"));
-            line.split_whitespace().nth(2).and_then(|number| number.parse().ok()).expect("a number")
+            let mut command = words(format!("h2load -t1 -c{connections} -m{streams} -D{seconds} {url}"));
+            command.extend(header(":authority: h7.example.com"));
+            command
         }
-    }
+        Load::Reconnect => {
+            let own = std::env::current_exe().expect("this program");
+            let address = format!("127.0.0.1:{HTTPS}");
+            vec![text(&own), "reconnect".to_owned(), text(folder), address, seconds.to_owned()]
+        }
+    };
+    let text = peers::output_elsewhere(&command);
+    let failed = ["Non-2xx", "Socket errors", "Request Failure"].iter().any(|bad| text.contains(bad));
+    assert!(!failed, "requests have failed: {text}");
+    // `12345 requests in 3.00s, …`, or `status codes: 12345 2xx, …`
+    let answered = text.lines().find_map(|line| {
+        let number = line.strip_prefix("status codes: ").or_else(|| line.contains(" requests in ").then_some(line))?;
+        number.split_whitespace().next()?.parse().ok()
+    });
+    answered.unwrap_or_else(|| panic!("{command:?} said: {text}"))
 }
 
 /// KiB resident at the start, and for each connection that has had one request and waits.
@@ -179,9 +184,11 @@ fn idle(peer: Peer, folder: &Path) -> (u64, f64) {
     let base = process.resident();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let held = runtime.block_on(async {
-        let mut held = Vec::new();
+        let (connector, mut held) = (client::connector(folder), Vec::new());
         for _ in 0..IDLE {
-            held.push(connection(folder).await);
+            let mut stream = client::connect_tls(&connector, SocketAddr::from((Ipv4Addr::LOCALHOST, HTTPS))).await;
+            client::ask(&mut stream).await;
+            held.push(stream);
         }
         held
     });
@@ -190,21 +197,8 @@ fn idle(peer: Peer, folder: &Path) -> (u64, f64) {
     (base, grown as f64 / IDLE as f64)
 }
 
-async fn connection(folder: &Path) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", HTTPS)).await.expect("connected");
-    let name = rustls::pki_types::ServerName::try_from("bench.example.com").expect("a name");
-    let mut roots = rustls::RootCertStore::empty();
-    let pem = std::fs::read(folder.join("cert.pem")).expect("the certificate");
-    let certificate = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem);
-    roots.add(certificate.expect("PEM")).expect("a root");
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
-    tls.write_all(b"GET /1k HTTP/1.1\r\nHost: h7.example.com\r\n\r\n").await.expect("asked");
-    let (mut answer, mut buffer) = (0, [0; 2048]);
-    while answer < 1024 {
-        answer += tls.read(&mut buffer).await.expect("an answer");
-    }
-    tls
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

@@ -1,5 +1,7 @@
 //! The proxies that are compared, each as one process with one thread.
 
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,6 +12,9 @@ pub const BACKEND: u16 = 18090;
 /// Core of the proxy under test, and of everything else.
 const PROXY_CORE: &str = "0";
 const OTHER_CORE: &str = "1";
+
+/// Of TLS 1.3, in the order in which our proxy prefers them.
+const CIPHERS: &str = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
@@ -33,12 +38,7 @@ impl Peer {
     pub fn start(self, folder: &Path) -> Process {
         let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
         let command = match self {
-            Self::Landfall => {
-                let own = std::env::current_exe().expect("this program");
-                let (http, https) = (format!("127.0.0.1:{HTTP}"), format!("127.0.0.1:{HTTPS}"));
-                [own.to_str().expect("UTF-8").to_owned(), "serve".into(), http, https, folder.to_str().expect("UTF-8").to_owned()]
-                    .into()
-            }
+            Self::Landfall => serve([HTTP, HTTPS, BACKEND].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))), folder),
             Self::Nginx => {
                 std::fs::write(path("nginx.conf"), nginx(folder)).expect("written");
                 vec!["nginx".to_owned(), "-p".into(), path(""), "-e".into(), "stderr".into(), "-c".into(), path("nginx.conf")]
@@ -50,13 +50,21 @@ impl Peer {
                 vec!["haproxy".to_owned(), "-db".into(), "-f".into(), path("haproxy.cfg")]
             }
         };
-        Process::start(PROXY_CORE, &command)
+        let log = std::fs::File::create(path(&format!("{}.log", self.name()))).expect("a file");
+        Process::start(pinned(PROXY_CORE, &command).stdout(Stdio::null()).stderr(log))
     }
+}
+
+/// How this program is told to be the proxy under test: where it serves, and its endpoint.
+fn serve(addresses: [SocketAddr; 3], folder: &Path) -> Vec<String> {
+    let own = std::env::current_exe().expect("this program");
+    let words = [own.to_str().expect("UTF-8").to_owned(), "serve".to_owned(), folder.to_str().expect("UTF-8").to_owned()];
+    words.into_iter().chain(addresses.map(|address| address.to_string())).collect()
 }
 
 /// The load's or the backend's process.
 pub fn elsewhere(command: &[String]) -> Process {
-    Process::start(OTHER_CORE, command)
+    Process::start(pinned(OTHER_CORE, command).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 /// Runs to its end on the other core; what it printed.
@@ -76,9 +84,28 @@ fn pinned(core: &str, command: &[String]) -> Command {
 pub struct Process(Child);
 
 impl Process {
-    fn start(core: &str, command: &[String]) -> Self {
-        let child = pinned(core, command).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Self(child.unwrap_or_else(|problem| panic!("{command:?}: {problem}")))
+    fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|problem| panic!("{command:?}: {problem}")))
+    }
+
+    /// Our proxy on free ports, on any core; where it serves HTTP and HTTPS.
+    pub fn landfall(backend: SocketAddr, folder: &Path) -> (Self, SocketAddr, SocketAddr) {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let [program, words @ ..] = &*serve([any, any, backend], folder) else { unreachable!("a program and its words") };
+        let mut process = Self::start(Command::new(program).args(words).stdin(Stdio::null()).stdout(Stdio::piped()));
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it serves");
+        let mut addresses = line.split_whitespace().map(|address| address.parse().expect("an address"));
+        let mut next = || addresses.next().expect("two addresses");
+        (process, next(), next())
+    }
+
+    /// Its threads whose names begin so.
+    pub fn threads(&self, name: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
+        let tasks = tasks.filter_map(Result::ok).filter(|task| named(task.path()));
+        tasks.map(|task| task.file_name().to_string_lossy().into_owned()).collect()
     }
 
     pub fn id(&self) -> u32 {
@@ -113,7 +140,7 @@ fn nginx(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
-events {{ worker_connections 16384; }}
+events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 1000000; keepalive_timeout 75s; server_tokens off; tcp_nodelay on;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
@@ -123,6 +150,7 @@ http {{
     listen 127.0.0.1:{HTTP} backlog=4096;
     listen 127.0.0.1:{HTTPS} ssl http2 backlog=4096;
     ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_prefer_server_ciphers on; ssl_conf_command Ciphersuites {CIPHERS}; ssl_conf_command NumTickets 1;
     http2_max_concurrent_streams 128;
     location / {{
       proxy_pass http://backend; proxy_http_version 1.1;
@@ -141,7 +169,8 @@ fn haproxy(folder: &Path) -> String {
     format!(
         "global
   nbthread 1
-  maxconn 16384
+  maxconn 4096
+  ssl-default-bind-ciphersuites {CIPHERS}
 defaults
   mode http
   timeout client 75s

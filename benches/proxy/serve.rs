@@ -16,21 +16,21 @@ use landfall::routes::compile::{self, Compiler, Inputs};
 use landfall::routes::findings::ObjectKey;
 use serde_json::json;
 
-use super::peers::BACKEND;
-
 const HOSTS: usize = 5001;
 
-pub fn run(http: &str, https: &str, folder: &str) -> ExitCode {
-    let address = |text: &str| Some(text.parse::<SocketAddr>().expect("an address"));
-    let settings = Settings { workers: 1, ..Settings::new(address(http), address(https)) };
-    let table = Arc::new(ArcSwap::from_pointee(table(Path::new(folder))));
-    let _serving = Proxy::start(&settings, &table, Some(Box::new(std::io::sink()))).expect("it starts");
+/// Prints where it serves HTTP and HTTPS once it does.
+pub fn run(folder: &str, http: &str, https: &str, backend: &str) -> ExitCode {
+    let [http, https, backend] = [http, https, backend].map(|text| text.parse::<SocketAddr>().expect("an address"));
+    let settings = Settings { workers: 1, ..Settings::new(Some(http), Some(https)) };
+    let table = Arc::new(ArcSwap::from_pointee(table(Path::new(folder), backend)));
+    let serving = Proxy::start(&settings, &table, Some(Box::new(std::io::sink()))).expect("it starts");
+    println!("{} {}", serving.http().expect("asked for"), serving.https().expect("asked for"));
     loop {
         std::thread::park();
     }
 }
 
-fn table(folder: &Path) -> landfall::routes::RouteTable {
+fn table(folder: &Path, backend: SocketAddr) -> landfall::routes::RouteTable {
     let object = |value| Arc::new(serde_json::from_value(value).expect("an object"));
     let paths: Vec<_> = ["/", "/api", "/static", "/1k"]
         .iter()
@@ -61,7 +61,7 @@ fn table(folder: &Path) -> landfall::routes::RouteTable {
         serde_json::from_value(json!({
             "addressType": "IPv4",
             "metadata": {"name": "web-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}},
-            "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"name": "http", "port": BACKEND}],
+            "endpoints": [{"addresses": [backend.ip()]}], "ports": [{"name": "http", "port": backend.port()}],
         }))
         .expect("a slice"),
     );
@@ -76,12 +76,15 @@ fn table(folder: &Path) -> landfall::routes::RouteTable {
         default_ssl_certificate: Some(ObjectKey::new("default", "bench")),
         ..compile::Settings::new(fallback)
     };
+    // As the other proxies are told: no connection is ended for its count of requests.
+    let config = ["keep-alive-requests", "upstream-keepalive-requests"].map(|key| (key.to_owned(), "1000000".to_owned())).into();
     let inputs = Inputs {
         ingresses: &ingresses,
         classes: &[class],
         services: &[service],
         endpoint_slices: &[slice],
         secrets: &[Arc::new(secret)],
+        config: Some(&config),
         ..Inputs::default()
     };
     Compiler::new(settings).compile(&inputs).table

@@ -54,6 +54,16 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
     }
 }
 
+impl<S> Cork<S> {
+    /// Nothing is to be written for a while: an idle connection keeps no buffer.
+    pub(super) fn rest(&self) {
+        let mut gathered = self.0.borrow_mut();
+        if gathered.is_empty() {
+            gathered.bytes = Vec::new();
+        }
+    }
+}
+
 impl<S> Gathered<S> {
     fn is_empty(&self) -> bool {
         self.written == self.bytes.len()
@@ -61,6 +71,9 @@ impl<S> Gathered<S> {
 
     fn gather<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> usize {
         let before = self.bytes.len();
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(LARGE);
+        }
         slices.for_each(|slice| self.bytes.extend_from_slice(slice));
         self.bytes.len() - before
     }
@@ -70,8 +83,6 @@ impl<S> Gathered<S> {
         if self.is_empty() {
             self.written = 0;
             self.bytes.clear();
-            // Idle connections keep no buffer.
-            self.bytes.shrink_to(LARGE);
         }
     }
 }

@@ -70,7 +70,7 @@ impl<const N: usize> Histogram<N> {
 }
 
 /// What a request is counted under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Labels<'a> {
     pub host: &'a str,
     pub status: u16,
@@ -203,8 +203,9 @@ impl Counters {
 
     /// The numbers of these labels.
     pub(super) fn series(&self, labels: &Labels<'_>) -> Arc<Series> {
+        // Enough to tell most apart: what else there is follows from host and path, and is compared.
         let mut hasher = DefaultHasher::new();
-        labels.hash(&mut hasher);
+        (labels.host, labels.path, labels.status, labels.method).hash(&mut hasher);
         let mut known = self.known.borrow_mut();
         let alike = known.entry(hasher.finish()).or_default();
         if let Some(series) = alike.iter().find(|series| series.is(labels)) {

@@ -95,9 +95,13 @@ where
         if polled.is_ready() {
             return polled;
         }
+        let busy = open > 0 || client.open() > 0;
+        if !busy && client.stalled_since().is_none() {
+            cork.rest();
+        }
         let deadline = match (client.stalled_since(), told) {
             (Some(since), _) => since + SEND_LIMIT + TICK,
-            (None, _) if open > 0 || client.open() > 0 => now + LOOK,
+            (None, _) if busy => now + LOOK,
             (None, Some(told)) => client.idle_since().max(told) + FAREWELL + TICK,
             (None, None) => client.idle_since() + keep_alive + TICK,
         };

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -47,9 +47,9 @@ impl Exchange<'_> {
     pub(super) async fn forward(&mut self) -> Result<Reply, Answer> {
         let worker = Rc::clone(&self.client().worker);
         let progress = Progress::new(&worker.timers);
-        let mut request = self.request(&progress)?;
-        let bodyless = request.body().is_end_stream();
+        let bodyless = self.body.as_ref().is_none_or(Body::is_end_stream);
         let repeatable = bodyless && (is_idempotent(&self.method) || self.snapshot.table.global.retry_non_idempotent);
+        let mut request = self.request(&progress, repeatable)?;
         let started = clock::now();
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut answer = Answer::Status(StatusCode::BAD_GATEWAY);
@@ -77,7 +77,6 @@ impl Exchange<'_> {
                 },
             };
             let reused = lease.is_reused();
-            let copy = (reused && repeatable).then(|| copy(&request));
             match self.send(&mut lease, request, &progress).await {
                 Ok(response) => return self.reply(response, lease, progress),
                 Err(Failure::Unsent(unsent)) if reused => {
@@ -96,13 +95,11 @@ impl Exchange<'_> {
                 Err(Failure::Client) => return Err(Refusal::Timeout.into()),
                 Err(Failure::Broken) => {
                     self.record.failed(StatusCode::BAD_GATEWAY);
-                    match copy {
-                        Some(copy) => {
-                            request = copy;
-                            again = Some(address);
-                        }
-                        None => return Err(self.fault(&progress)),
+                    if !(reused && repeatable) {
+                        return Err(self.fault(&progress));
                     }
+                    request = self.request(&progress, repeatable)?;
+                    again = Some(address);
                 }
             }
             self.record.failed(StatusCode::BAD_GATEWAY);
@@ -134,14 +131,16 @@ impl Exchange<'_> {
         status.into()
     }
 
-    /// The request as the endpoint gets it.
-    fn request(&mut self, progress: &Rc<Progress>) -> Result<Request<RequestBody>, Answer> {
-        let identity = self.identity()?.clone();
-        let mut headers = std::mem::take(&mut self.parts.headers);
+    /// The request as the endpoint gets it. `again`: it may be needed once more.
+    fn request(&mut self, progress: &Rc<Progress>, again: bool) -> Result<Request<RequestBody>, Answer> {
+        // The client's fields are copied, which are fewer than the endpoint's; the map that has room for these is sent.
+        let kept = if again { self.parts.headers.clone() } else { HeaderMap::new() };
+        let mut headers = std::mem::replace(&mut self.parts.headers, kept);
+        let identity = self.identity()?;
         let global = &self.snapshot.table.global;
-        let id = self.record.request_id.clone();
+        let id = self.record.request_id.as_ref();
         let host = if self.host_value.is_empty() { identity.host.clone() } else { self.host_value.clone() };
-        headers::to_endpoint(&mut headers, self.parts.version, host, &identity, id.as_ref(), global, self.upgrade);
+        headers::to_endpoint(&mut headers, self.parts.version, host, identity, id, global, self.upgrade);
         let path = self.parts.uri.path_and_query().cloned();
         let body = match self.body.take() {
             Some(incoming) => RequestBody::new(incoming, self.options.body_limit, Rc::clone(progress)),
@@ -233,16 +232,6 @@ fn failure(error: &mut TrySendError<Request<RequestBody>>) -> Failure {
             Failure::Broken
         }
     }
-}
-
-/// A request without a body once more.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }
 
 /// As nginx has it: POST, LOCK and PATCH are not.

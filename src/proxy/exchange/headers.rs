@@ -26,6 +26,15 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// A client may not have these taken away by naming them in `Connection`.
 const PROTECTED: [HeaderName; 5] = [AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST];
 
+/// What concerns one connection only, besides `Connection`.
+const ONE_CONNECTION: [HeaderName; 5] = [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+
+/// Of a request, `Expect` (nginx answers it) and httpoxy's end here too.
+const REQUEST_ONLY: [HeaderName; 2] = [EXPECT, PROXY];
+
+/// Fields that the endpoint gets besides those of the client.
+const ADDED: usize = 12;
+
 /// Turns a client's header fields into those for the endpoint. `upgrade`: the protocol may change after this request.
 pub(super) fn to_endpoint(
     headers: &mut HeaderMap,
@@ -38,10 +47,9 @@ pub(super) fn to_endpoint(
 ) {
     let wanted = if upgrade { headers.get(UPGRADE).cloned() } else { None };
     let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().to_ascii_lowercase().windows(8).any(|at| at == b"trailers"));
+    headers.reserve(ADDED);
     end_here(headers);
-    // nginx answers it, and httpoxy.
-    headers.remove(EXPECT);
-    headers.remove(PROXY);
+    remove(headers, &REQUEST_ONLY);
     if global.drop_underscore_headers {
         drop_underscores(headers);
     }
@@ -120,8 +128,15 @@ fn end_here(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+    remove(headers, &ONE_CONNECTION);
+}
+
+/// Usually none is there, and to see that is cheaper than to look each of them up.
+fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if headers.keys().any(|name| names.contains(name)) {
+        for name in names {
+            headers.remove(name);
+        }
     }
 }
 

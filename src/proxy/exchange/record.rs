@@ -71,7 +71,7 @@ impl Record {
         };
         if client.worker.log.is_on() {
             match message.and_then(|message| message.refused.as_ref()) {
-                Some((_, line)) => record.write(line, &[]),
+                Some((_, line)) => record.write(&[line], [&[]; 3]),
                 None => record.describe(request),
             }
         }
@@ -82,29 +82,32 @@ impl Record {
         let user = request.headers().get(AUTHORIZATION).and_then(basic_user).unwrap_or_default();
         let header = |name: HeaderName| request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let uri = request.uri();
-        let mut line = Vec::with_capacity(256);
-        line.extend_from_slice(request.method().as_str().as_bytes());
-        line.push(b' ');
-        if request.version() < Version::HTTP_2
-            && let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority())
-        {
-            line.extend_from_slice(scheme.as_bytes());
-            line.extend_from_slice(b"://");
-            line.extend_from_slice(authority.as_str().as_bytes());
-        }
-        line.extend_from_slice(uri.path_and_query().map_or("/", |it| it.as_str()).as_bytes());
-        line.extend_from_slice(match request.version() {
-            Version::HTTP_10 => b" HTTP/1.0",
-            Version::HTTP_11 => b" HTTP/1.1",
-            _ => b" HTTP/2.0",
-        });
-        self.write(&line, &[&user, header(REFERER), header(USER_AGENT)]);
+        let (scheme, authority) = match (uri.scheme_str(), uri.authority()) {
+            (Some(scheme), Some(authority)) if request.version() < Version::HTTP_2 => (scheme, authority.as_str()),
+            _ => ("", ""),
+        };
+        let line = [
+            request.method().as_str(),
+            " ",
+            scheme,
+            if scheme.is_empty() { "" } else { "://" },
+            authority,
+            uri.path_and_query().map_or("/", |it| it.as_str()),
+            match request.version() {
+                Version::HTTP_10 => " HTTP/1.0",
+                Version::HTTP_11 => " HTTP/1.1",
+                _ => " HTTP/2.0",
+            },
+        ];
+        self.write(&line.map(str::as_bytes), [&user, header(REFERER), header(USER_AGENT)]);
     }
 
-    fn write(&mut self, line: &[u8], others: &[&[u8]]) {
-        let texts = std::iter::once(line).chain(others.iter().copied()).map(Some).chain(std::iter::repeat(None));
-        for (end, text) in self.ends.iter_mut().zip(texts) {
-            escape(text.unwrap_or_default(), &mut self.text);
+    /// The request line (in pieces), and the other texts.
+    fn write(&mut self, line: &[&[u8]], others: [&[u8]; 3]) {
+        let texts = [line, &[others[0]], &[others[1]], &[others[2]]];
+        self.text.reserve(texts.iter().flat_map(|pieces| pieces.iter()).map(|piece| piece.len()).sum());
+        for (end, pieces) in self.ends.iter_mut().zip(texts) {
+            pieces.iter().for_each(|piece| escape(piece, &mut self.text));
             *end = self.text.len();
         }
     }
