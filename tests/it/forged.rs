@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::support::fixture::block_on;
-use crate::support::{table, tls};
+use crate::support::{table, tls, wait};
 
 const TRUSTED: &str = "127.0.0.1";
 const STRANGER: &str = "127.0.0.2";
@@ -54,7 +54,7 @@ pub fn trials() -> Vec<Trial> {
     ];
     let trial = |(name, check): (&str, fn() -> Checking)| {
         Trial::test(format!("forged::{name}"), move || {
-            block_on(check());
+            block_on(async { tokio::time::timeout(wait::LIMIT, check()).await.expect("an end in time") });
             Ok(())
         })
     };
