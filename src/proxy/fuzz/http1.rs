@@ -250,7 +250,8 @@ fn through_hyper(pieces: &[&[u8]]) -> (Vec<(Seen, bool)>, String) {
     let service = service_fn(|request: http::Request<Incoming>| {
         let (inlet, read) = (Rc::clone(&inlet), Rc::clone(&read));
         async move {
-            read.borrow_mut().push(take(request, &inlet).await);
+            let seen = take(request, &inlet).await;
+            read.borrow_mut().push(seen);
             Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
         }
     });
