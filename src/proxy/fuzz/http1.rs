@@ -41,6 +41,8 @@ fn fuzz_http1() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
         "GET / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x01\x02",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0;x\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;\r\n!\r\n000\r\n\r\n",
         "PUT /\u{e4} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\na;x=\"y\"\r\n0123456789\r\n00\r\nX: y\r\nZ:\r\n\r\n",
     ];
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -248,7 +250,8 @@ fn through_hyper(pieces: &[&[u8]]) -> (Vec<(Seen, bool)>, String) {
     let service = service_fn(|request: http::Request<Incoming>| {
         let (inlet, read) = (Rc::clone(&inlet), Rc::clone(&read));
         async move {
-            read.borrow_mut().push(take(request, &inlet).await);
+            let seen = take(request, &inlet).await;
+            read.borrow_mut().push(seen);
             Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
         }
     });

@@ -42,7 +42,7 @@ async fn stalls(client: Raw<TcpStream>, endpoint: &Endpoint) {
     while upstream.stream.write(&piece).await.is_ok() {
         last = clock::now();
     }
-    assert_took(last, 60..=66);
+    assert_took(last, 60..=68);
     drop(client);
 }
 

@@ -207,7 +207,8 @@ impl Client {
             tally.sent += 1;
             *tally.by_sort.entry(self.sort).or_default() += 1;
             tally.reused += u64::from(self.connection.is_some());
-            let address = self.connection.as_ref().map_or_else(|| self.address(), |(address, _)| *address);
+            let address = self.connection.as_ref().map_or_else(|| self.address(), |(address, _)| Ok(*address));
+            let address = address.map_or_else(|problem| problem, |address| address.to_string());
             let (kind, begun) = (if self.connection.is_some() { "kept" } else { "new" }, start.elapsed().as_secs_f32());
             match timeout(PATIENCE, self.request()).await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
                 Ok(pod) => *tally.answers.entry(pod).or_default() += 1,
@@ -224,8 +225,9 @@ impl Client {
         tally
     }
 
-    fn address(&self) -> SocketAddr {
-        self.plan.addresses[self.next % self.plan.addresses.len()]
+    fn address(&self) -> Result<SocketAddr, String> {
+        let addresses = &self.plan.addresses;
+        addresses.get(self.next % addresses.len().max(1)).copied().ok_or_else(|| "there is no address to ask".to_owned())
     }
 
     fn asked(&self) -> Option<&Asked> {
@@ -280,7 +282,7 @@ impl Client {
     }
 
     async fn connect(&mut self) -> Result<(SocketAddr, Sender), String> {
-        let address = self.address();
+        let address = self.address()?;
         self.next += 1;
         let failed = |problem: std::io::Error| format!("connect: {problem}");
         let sender = if self.plan.tls {
