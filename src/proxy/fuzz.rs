@@ -21,7 +21,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// Inputs of each target in `cargo test`.
-const RUNS: u32 = 4000;
+const RUNS: u32 = 20_000;
 
 /// Of each input.
 const CHANGES: usize = 6;
