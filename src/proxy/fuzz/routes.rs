@@ -100,7 +100,9 @@ fn read(text: &str) -> Case<'_> {
             "I" => PathType::ImplementationSpecific,
             _ => continue,
         };
-        if rest.starts_with('/') {
+        // The API server admits no path that is not in its normal form.
+        let normal = !["//", "/./", "/../"].iter().any(|part| rest.contains(part));
+        if rest.starts_with('/') && normal {
             case.routes.push(Route {
                 namespace: "default".into(),
                 ingress: case.routes.len().to_string().into(),
@@ -155,7 +157,7 @@ enum Expected<'a> {
     Nothing,
 }
 
-/// The rules as `docs/explanation/data-plane.md` tells them, one by one.
+/// The rules as `docs/explanation/ingress-semantics.md` tells them, one by one.
 fn decide<'a>(case: &'a Case<'_>, path: &[u8]) -> Expected<'a> {
     let nginx = case.matching == PathMatching::Nginx;
     let bare = |route: &Route| route.path.strip_suffix('/').unwrap_or(&route.path).as_bytes().to_vec();
@@ -168,7 +170,6 @@ fn decide<'a>(case: &'a Case<'_>, path: &[u8]) -> Expected<'a> {
         match route.path_type {
             PathType::Exact => (path == rule).then_some(usize::MAX),
             PathType::Prefix | PathType::ImplementationSpecific if rule == b"/" => location(b"/".to_vec()),
-            PathType::ImplementationSpecific if nginx => location(rule.to_vec()),
             PathType::Prefix | PathType::ImplementationSpecific => whole().or_else(below),
         }
     };
@@ -186,8 +187,7 @@ fn decide<'a>(case: &'a Case<'_>, path: &[u8]) -> Expected<'a> {
     let slash = |route: &Route| route.path.ends_with('/') && route.path.len() > 1 && bare(route) == path;
     let location = |route: &Route| match route.path_type {
         PathType::Exact => false,
-        PathType::ImplementationSpecific => route.path.as_bytes() == path,
-        PathType::Prefix => [bare(route), b"/".to_vec()].concat() == path,
+        PathType::Prefix | PathType::ImplementationSpecific => [bare(route), b"/".to_vec()].concat() == path,
     };
     if nginx && !whole && case.routes.iter().any(slash) && !case.routes.iter().any(location) {
         return Expected::AddSlash;
