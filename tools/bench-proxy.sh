@@ -5,8 +5,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 need cargo nginx haproxy wrk h2load strace taskset chrt
 ((EUID == 0)) || { echo "it must run as root: it gives itself real-time priority on two cores (chrt)" >&2; exit 1; }
-target=$(rustc -vV | sed -n 's/^host: //p')
 echo "building (a release build of the AWS SDK takes some minutes, once) ..." >&2
-program=$(RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bench proxy --message-format json-render-diagnostics |
-  grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | grep /proxy- | tail -n 1)
+program=$(static_bench proxy)
 "$program" run "$TARGET/bench-proxy" "${1:-5}"
