@@ -72,21 +72,24 @@ times() {
   printf '%6d s           in all\n' "$SECONDS"
 }
 
+# The target triple of this machine.
+host() { rustc -vV | sed -n 's/^host: //p'; }
+
+# static_build CARGO ARGUMENT...
+static_build() { RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$(host)" "$@"; }
+
 # The program as it is shipped: optimised, static, nothing else needed beside it. Prints its path.
 static_binary() {
-  local target
-  target=$(rustc -vV | sed -n 's/^host: //p')
-  RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bin landfall >&2
-  echo "$TARGET/$target/release/landfall"
+  static_build --bin landfall >&2
+  echo "$TARGET/$(host)/release/landfall"
 }
 
 # static_bench NAME [CARGO ARGUMENT...] : a bench program, built alike; prints its path. Benches share one release build, which is another
 # than that of the program alone: what tests need gives some libraries more features.
 static_bench() {
-  local name=$1 target
+  local name=$1
   shift
-  target=$(rustc -vV | sed -n 's/^host: //p')
-  RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" --bench "$name" "$@" --message-format json-render-diagnostics |
+  static_build --bench "$name" "$@" --message-format json-render-diagnostics |
     grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | grep "/$name-" | tail -n 1
 }
 

@@ -6,7 +6,6 @@ CLUSTER_NAME=my-cluster
 # Programs and control plane, with progress; nothing is done for what is there already.
 build() {
   echo "building the control plane from Go modules (once, about five minutes) or reusing it ..."
-  [[ -n ${KUBEBUILDER_ASSETS:-} ]] || need go
   ended_with_us tools/kubernetes/build.sh >/dev/null
   BINARIES=$(kubernetes)
   echo "building Landfall (the AWS SDK takes some minutes, once) or reusing it ..."

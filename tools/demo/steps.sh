@@ -15,8 +15,11 @@ show_load_balancers() {
   else
     aws_state | tr '{' '\n' | grep '"dns_name"' || true
   fi
-  echo "load balancers: $(aws_state | grep -o '"dns_name"' | wc -l)"
+  echo "load balancers: $(load_balancers)"
 }
+
+# How many there are.
+load_balancers() { aws_state | grep -o '"dns_name"' | wc -l; }
 
 # Everything in the account at this moment, in a stable order.
 aws_state() {
@@ -61,9 +64,9 @@ stop_asking() {
   kill "$load"
   wait "$load" || status=$?
   local told
-  told=$(grep '^requests sent' "$LANDFALL_WORKDIR/load.txt")
+  told=$(grep ' requests sent ' "$LANDFALL_WORKDIR/load.txt")
   echo "$told"
-  note "$(sed -E 's/requests sent: ([0-9]+),.* failed: ([0-9]+)/\1 sent, \2 failed/' <<<"$told")"
+  note "$(sed -E 's/^([0-9]+) requests sent .*, ([0-9]+) failed,.*/\1 sent, \2 failed/' <<<"$told")"
   return $status
 }
 
@@ -170,7 +173,7 @@ step "the Ingress and the data plane are deleted, and their NLB" "$LANDFALL_WORK
 run kubectl delete -f tools/demo/online-boutique-ing.yaml -f tools/demo/frontend.yaml --timeout 60s
 echo "not waited for: the data plane's pods serve on for their 45 s"
 run kubectl delete --wait=false -f deploy/ingress-nginx.yaml
-wait_for 60 "one load balancer to be left" '(($(aws_state | grep -o "\"dns_name\"" | wc -l) == 1))'
+wait_for 60 "one load balancer to be left" '(($(load_balancers) == 1))'
 show_load_balancers
 
 step "failover: the leading pod is killed, the other takes over" "$LANDFALL_WORKDIR/pods/landfall-system_*/controller.log"

@@ -95,11 +95,11 @@ where
         if polled.is_ready() {
             return polled;
         }
-        let busy = open > 0 || client.open() > 0;
-        if !busy && client.stalled_since().is_none() {
+        let (busy, stalled) = (open > 0 || client.open() > 0, client.stalled_since());
+        if !busy && stalled.is_none() {
             cork.rest();
         }
-        let deadline = match (client.stalled_since(), told) {
+        let deadline = match (stalled, told) {
             (Some(since), _) => since + SEND_LIMIT + TICK,
             (None, _) if busy => now + LOOK,
             (None, Some(told)) => client.idle_since().max(told) + FAREWELL + TICK,
@@ -110,7 +110,7 @@ where
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        if client.stalled_since().is_none() && told.is_none() {
+        if stalled.is_none() && told.is_none() {
             connection.as_mut().graceful_shutdown();
             told = Some(now);
             cx.waker().wake_by_ref();

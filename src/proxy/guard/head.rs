@@ -140,14 +140,10 @@ impl HeadReader {
                 }
             }
             7 if is("upgrade") => {
-                let names_h2c = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"h2c");
                 self.upgrade = true;
-                self.h2c |= value.split(|byte| *byte == b',').any(names_h2c);
+                self.h2c |= lists(value, b"h2c");
             }
-            10 if is("connection") => {
-                let names_upgrade = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"upgrade");
-                self.connection_upgrade |= value.split(|byte| *byte == b',').any(names_upgrade);
-            }
+            10 if is("connection") => self.connection_upgrade |= lists(value, b"upgrade"),
             14 if is("content-length") => {
                 let length = exact(value).and_then(decimal).ok_or(Refusal::BadRequest)?;
                 if self.length.replace(length).is_some() {
@@ -267,4 +263,9 @@ fn exact(value: &[u8]) -> Option<&[u8]> {
 fn decimal(value: &[u8]) -> Option<u64> {
     let canonical = value.iter().all(u8::is_ascii_digit) && (value == b"0" || value.first() != Some(&b'0'));
     if canonical { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// Whether a list of tokens (RFC 9110, 5.6.1) has this one, in any case.
+fn lists(value: &[u8], token: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|listed| listed.trim_ascii().eq_ignore_ascii_case(token))
 }

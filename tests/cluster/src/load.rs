@@ -53,7 +53,7 @@ pub struct Tally {
 }
 
 /// How a client uses connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Sort {
     /// HTTP/1.1, one connection for as long as the server keeps it.
     Kept,
