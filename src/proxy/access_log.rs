@@ -32,7 +32,7 @@ pub(super) struct AccessLog {
     buffer: RefCell<Vec<u8>>,
     lines: Cell<u64>,
     since: Cell<Option<Instant>>,
-    /// `[$time_local]` of a second, made once for all its lines.
+    /// `[$time_local]`: made anew when the second changes, which is looked at with each tick.
     time: RefCell<(i64, String)>,
 }
 
@@ -44,7 +44,7 @@ impl AccessLog {
             buffer: RefCell::default(),
             lines: Cell::new(0),
             since: Cell::new(None),
-            time: RefCell::new((i64::MIN, String::new())),
+            time: RefCell::new(at(clock::wall())),
         }
     }
 
@@ -59,12 +59,7 @@ impl AccessLog {
         if self.since.get().is_none() {
             self.since.set(Some(now));
         }
-        let wall = clock::wall();
-        let mut time = self.time.borrow_mut();
-        if time.0 != wall.as_second() {
-            *time = (wall.as_second(), time_local(wall));
-        }
-        write(&mut buffer, &time.1);
+        write(&mut buffer, &self.time.borrow().1);
         self.lines.set(self.lines.get() + 1);
         if buffer.len() >= BLOCK {
             drop(buffer);
@@ -74,6 +69,10 @@ impl AccessLog {
 
     /// Hands over what is old enough.
     pub(super) fn tick(&self, now: Instant) {
+        let time = clock::wall();
+        if self.time.borrow().0 != time.as_second() {
+            self.time.replace(at(time));
+        }
         if self.since.get().is_some_and(|since| now.saturating_duration_since(since) >= KEEP) {
             self.flush();
         }
@@ -89,6 +88,10 @@ impl AccessLog {
             self.stats.log_lost.add(lines);
         }
     }
+}
+
+fn at(time: Timestamp) -> (i64, String) {
+    (time.as_second(), time_local(time))
 }
 
 /// `25/Nov/2026:20:39:00 +0000`, as nginx writes it in a container: in UTC.

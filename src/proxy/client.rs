@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use hyper::upgrade::OnUpgrade;
+use tokio::net::TcpStream;
 
 use super::exchange::record::Record;
 use super::guard::{Inlet, Surroundings};
@@ -43,7 +43,8 @@ pub(super) struct Client {
 /// The other end of a connection whose protocol has changed.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    pub endpoint: OnUpgrade,
+    /// The byte stream, and what of it was read already.
+    pub endpoint: (TcpStream, Vec<u8>),
     /// It ends when nothing is sent for so long.
     pub idle: Duration,
     pub record: Box<Record>,

@@ -6,6 +6,8 @@ mod bodies;
 
 mod clients;
 
+mod endpoints;
+
 mod forwarding;
 
 mod http2;

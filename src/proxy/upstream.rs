@@ -1,8 +1,10 @@
 //! Connections to endpoints: which endpoint, an idle connection to it or a new one.
 //!
-//! One [`Upstream`] for each worker; nothing is shared between cores. Neighbours: [`pool`], [`balance`], [`names`].
+//! One [`Upstream`] for each worker; nothing is shared between cores. Neighbours: [`pool`], [`balance`], [`names`], [`http1`].
 
 pub(super) mod balance;
+
+pub(super) mod http1;
 
 pub(super) mod names;
 
@@ -13,18 +15,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::exchange::body::RequestBody;
 use super::timers::Timers;
 use balance::Balance;
+use http1::Connection;
 use names::Names;
 use pool::{Lease, Pool};
-
-/// Sends requests over one connection.
-pub(super) type Sender = http1::SendRequest<RequestBody>;
 
 /// A worker's way to endpoints.
 #[derive(Debug)]
@@ -55,13 +52,6 @@ impl Upstream {
         let stream = connected.ok_or(ConnectError::Timeout)?.map_err(ConnectError::Io)?;
         // A peer without the option still works, only slower.
         let _ = stream.set_nodelay(true);
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.map_err(|error| ConnectError::Io(io::Error::other(error)))?;
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%address, %error, "an upstream connection ended");
-            }
-        });
-        Ok(Lease::new(sender, address, &self.pool))
+        Ok(Lease::new(Connection::new(stream), address, &self.pool))
     }
 }

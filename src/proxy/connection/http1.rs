@@ -10,7 +10,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::super::client::{Client, Origin, Tunnel};
 use super::super::exchange;
@@ -81,13 +80,6 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Tunnel { endpoint, idle, mut record } = through;
-    match endpoint.await.map(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>()) {
-        Ok(Ok(parts)) => {
-            let other = (parts.io.into_inner(), parts.read_buf.to_vec());
-            let transferred = tunnel::join(&client.worker.timers, stream, other, idle).await;
-            record.received(transferred.down);
-        }
-        Ok(Err(_)) => tracing::debug!("a connection to an endpoint is no TCP stream"),
-        Err(error) => tracing::debug!(%error, "an endpoint did not change the protocol"),
-    }
+    let transferred = tunnel::join(&client.worker.timers, stream, endpoint, idle).await;
+    record.received(transferred.down);
 }

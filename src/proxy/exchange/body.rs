@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, Incoming};
 
 use super::super::timers::Timers;
 use crate::clock::Instant;
@@ -79,7 +79,7 @@ impl Progress {
     }
 }
 
-/// What hyper sends to an endpoint.
+/// What an endpoint is sent.
 #[derive(Debug)]
 pub(crate) struct RequestBody(Option<Box<Watched>>);
 
@@ -93,7 +93,7 @@ struct Watched {
 
 impl RequestBody {
     /// Nothing.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(None)
     }
 
@@ -127,11 +127,14 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
+impl RequestBody {
+    /// Bytes, if that is known before they have come.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.0.as_ref().map_or(Some(0), |watched| watched.incoming.size_hint().exact())
+    }
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// The next piece; none at the end.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(watched) = &mut self.0 else { return Poll::Ready(None) };
         let Watched { incoming, rest, progress } = &mut **watched;
         match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -161,13 +164,5 @@ impl Body for RequestBody {
                 Poll::Pending
             }
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|watched| watched.incoming.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |watched| watched.incoming.size_hint())
     }
 }

@@ -8,34 +8,42 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::upgrade::OnUpgrade;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Method, Response, StatusCode};
+use hyper::body::Body;
+use tokio::net::TcpStream;
 
 use super::super::refusal::Refusal;
 use super::super::timers::TICK;
 use super::super::upstream::ConnectError;
+use super::super::upstream::http1::NoHead;
+use super::super::upstream::http1::head::Head;
+use super::super::upstream::http1::request::{Outgoing, Unwritten};
 use super::super::upstream::pool::Lease;
 use super::body::{Progress, RequestBody, Waiting};
 use super::pages::Answer;
 use super::response::{ResponseBody, Streaming};
 use super::{Exchange, headers};
-use crate::clock;
+use crate::clock::Instant;
+
+/// Bytes of a request's head, usually.
+const HEAD: usize = 1024;
 
 /// What an endpoint has answered.
 pub(super) enum Reply {
     /// A response.
     Streamed(Response<Streaming>),
-    /// The protocol changes.
-    Upgraded(Response<ResponseBody>, OnUpgrade),
+    /// The protocol changes; the endpoint's byte stream, and what of it was read already.
+    Upgraded(Response<ResponseBody>, (TcpStream, Vec<u8>)),
 }
 
 /// How sending a request over one connection ended without a response.
 enum Failure {
-    /// It was not written: here it is.
-    Unsent(Box<Request<RequestBody>>),
-    /// The connection broke.
+    /// Nothing of it was written.
+    Unsent,
+    /// The connection broke before a byte of a response.
+    Silent,
+    /// The response, or the request's body, is of no use.
     Broken,
     /// No answer in time.
     Timeout,
@@ -49,8 +57,8 @@ impl Exchange<'_> {
         let progress = Progress::new(&worker.timers);
         let bodyless = self.body.as_ref().is_none_or(Body::is_end_stream);
         let repeatable = bodyless && (is_idempotent(&self.method) || self.snapshot.table.global.retry_non_idempotent);
-        let mut request = self.request(&progress, repeatable)?;
-        let started = clock::now();
+        let mut request = self.request(&progress)?;
+        let started = worker.timers.now();
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut answer = Answer::Status(StatusCode::BAD_GATEWAY);
         // A connection that turned out to be dead says nothing of its endpoint: it has another chance, on a new one.
@@ -77,14 +85,10 @@ impl Exchange<'_> {
                 },
             };
             let reused = lease.is_reused();
-            match self.send(&mut lease, request, &progress).await {
-                Ok(response) => return self.reply(response, lease, progress),
-                Err(Failure::Unsent(unsent)) if reused => {
-                    request = *unsent;
-                    again = Some(address);
-                }
-                Err(Failure::Unsent(unsent)) => {
-                    request = *unsent;
+            match self.send(&mut lease, &mut request, &progress).await {
+                Ok(head) => return self.reply(head, lease, request),
+                Err(Failure::Unsent) if reused => again = Some(address),
+                Err(Failure::Unsent) => {
                     worker.upstream.balance.failed(address, worker.timers.now());
                     tried.push(address);
                 }
@@ -93,13 +97,13 @@ impl Exchange<'_> {
                     return Err(StatusCode::GATEWAY_TIMEOUT.into());
                 }
                 Err(Failure::Client) => return Err(Refusal::Timeout.into()),
-                Err(Failure::Broken) => {
-                    self.record.failed(StatusCode::BAD_GATEWAY);
-                    if !(reused && repeatable) {
-                        return Err(self.fault(&progress));
-                    }
-                    request = self.request(&progress, repeatable)?;
+                Err(Failure::Silent) if reused && repeatable => {
+                    request.rewind();
                     again = Some(address);
+                }
+                Err(Failure::Silent | Failure::Broken) => {
+                    self.record.failed(StatusCode::BAD_GATEWAY);
+                    return Err(self.fault(&progress));
                 }
             }
             self.record.failed(StatusCode::BAD_GATEWAY);
@@ -107,9 +111,9 @@ impl Exchange<'_> {
     }
 
     /// The next endpoint, while one may be tried.
-    fn pick(&self, tried: &[SocketAddr], started: clock::Instant) -> Option<SocketAddr> {
+    fn pick(&self, tried: &[SocketAddr], started: Instant) -> Option<SocketAddr> {
         let tries = usize::try_from(self.options.tries.max(1)).unwrap_or(usize::MAX);
-        let late = |limit| !tried.is_empty() && clock::now().saturating_duration_since(started) >= limit;
+        let late = |limit| !tried.is_empty() && self.client().worker.timers.now().saturating_duration_since(started) >= limit;
         if tried.len() >= tries || self.options.tries_timeout.is_some_and(late) {
             return None;
         }
@@ -131,46 +135,50 @@ impl Exchange<'_> {
         status.into()
     }
 
-    /// The request as the endpoint gets it. `again`: it may be needed once more.
-    fn request(&mut self, progress: &Rc<Progress>, again: bool) -> Result<Request<RequestBody>, Answer> {
-        // The client's fields are copied, which are fewer than the endpoint's; the map that has room for these is sent.
-        let kept = if again { self.parts.headers.clone() } else { HeaderMap::new() };
-        let mut headers = std::mem::replace(&mut self.parts.headers, kept);
+    /// The request as the endpoint gets it.
+    fn request(&mut self, progress: &Rc<Progress>) -> Result<Box<Outgoing>, Answer> {
         let identity = self.identity()?;
-        let global = &self.snapshot.table.global;
-        let id = self.record.request_id.as_ref();
-        let host = if self.host_value.is_empty() { identity.host.clone() } else { self.host_value.clone() };
-        headers::to_endpoint(&mut headers, self.parts.version, host, identity, id, global, self.upgrade);
-        let path = self.parts.uri.path_and_query().cloned();
+        let host = if self.host_value.is_empty() { &identity.host } else { &self.host_value };
+        let fields = &self.parts.headers;
+        let path = self.parts.uri.path_and_query().map_or("/", |it| it.as_str());
+        let mut head = Vec::with_capacity(HEAD);
+        // `http://host?query` has a path, too.
+        let root = if path.starts_with('/') { "" } else { "/" };
+        for text in [self.method.as_str(), " ", root, path, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(text.as_bytes());
+        }
+        let (id, global) = (self.record.request_id.as_ref(), &self.snapshot.table.global);
+        headers::to_endpoint(&mut head, (fields, self.parts.version), host, identity, id, global, self.upgrade);
+        let (announced, sized) = (headers::announced(fields), fields.contains_key(CONTENT_LENGTH));
         let body = match self.body.take() {
             Some(incoming) => RequestBody::new(incoming, self.options.body_limit, Rc::clone(progress)),
             None => RequestBody::empty(),
         };
         self.record.carries(progress);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
-        Ok(request)
+        Ok(Box::new(Outgoing::new(head, body, announced, sized)))
     }
 
     /// Sends the request and waits for the response's head. While the client sends its body, it is the client's time.
-    async fn send(
-        &self,
-        lease: &mut Lease,
-        request: Request<RequestBody>,
-        progress: &Progress,
-    ) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, lease: &mut Lease, request: &mut Outgoing, progress: &Progress) -> Result<Head, Failure> {
         let worker = &self.client().worker;
         progress.restart();
         let timer = worker.timers.timer();
-        let mut sending = std::pin::pin!(lease.sender().try_send_request(request));
         let (send, read) = (self.options.send_timeout, self.options.read_timeout);
         let body = self.snapshot.table.global.client_body_timeout;
+        let to_head = self.method == Method::HEAD;
         let outcome = std::future::poll_fn(|cx| {
-            if let Poll::Ready(outcome) = sending.as_mut().poll(cx) {
-                return Poll::Ready(outcome.map_err(|mut error| failure(&mut error)));
+            let connection = lease.connection();
+            match request.poll(cx, connection.stream()) {
+                Poll::Ready(Err(Unwritten::Body)) => return Poll::Ready(Err(Failure::Broken)),
+                Poll::Ready(Err(Unwritten::Connection(_))) if request.is_unsent() => return Poll::Ready(Err(Failure::Unsent)),
+                // It may have answered all the same.
+                Poll::Ready(Err(Unwritten::Connection(error))) => {
+                    tracing::debug!(%error, "an endpoint does not take a request to its end");
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            if let Poll::Ready(head) = connection.poll_head(cx, to_head) {
+                return Poll::Ready(head.map_err(|error| failure(&error)));
             }
             loop {
                 let (limit, late) = match progress.waiting().0 {
@@ -205,33 +213,34 @@ impl Exchange<'_> {
         StatusCode::BAD_GATEWAY.into()
     }
 
-    fn reply(&mut self, mut response: Response<Incoming>, lease: Lease, progress: Rc<Progress>) -> Result<Reply, Answer> {
-        let status = response.status();
+    fn reply(&mut self, head: Head, lease: Lease, request: Box<Outgoing>) -> Result<Reply, Answer> {
+        let Head { status, mut headers, body, keeps } = head;
         self.record.answered(status);
         let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded && !self.upgrade {
             return Err(StatusCode::BAD_GATEWAY.into());
         }
-        let head = self.method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-        let sized = head || response.body().size_hint().exact().is_some();
-        headers::to_client(response.headers_mut(), sized, upgraded);
-        let idle = self.options.read_timeout;
+        let sized = body.rest().is_some() && status != StatusCode::NO_CONTENT && !headers.contains_key(TRANSFER_ENCODING);
+        headers::to_client(&mut headers, sized, upgraded);
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         if upgraded {
-            let endpoint = hyper::upgrade::on(&mut response);
-            return Ok(Reply::Upgraded(response.map(|_| ResponseBody::none()), endpoint));
+            let stream = lease.into_connection().into_parts();
+            return Ok(Reply::Upgraded(response.map(|()| ResponseBody::none()), stream));
         }
-        Ok(Reply::Streamed(response.map(|incoming| Streaming::new(incoming, lease, progress, idle))))
+        let streaming = Streaming::new(body, lease, keeps, request, self.options.read_timeout);
+        Ok(Reply::Streamed(response.map(|()| streaming)))
     }
 }
 
-fn failure(error: &mut TrySendError<Request<RequestBody>>) -> Failure {
-    match error.take_message() {
-        Some(request) => Failure::Unsent(Box::new(request)),
-        None => {
-            tracing::debug!(error = %error.error(), "an endpoint did not answer");
-            Failure::Broken
-        }
+fn failure(error: &NoHead) -> Failure {
+    match error {
+        NoHead::Silent => return Failure::Silent,
+        NoHead::Broken => tracing::debug!("an endpoint broke off in the head of its response"),
+        NoHead::Malformed(error) => tracing::warn!(%error, "an endpoint's response cannot be used"),
     }
+    Failure::Broken
 }
 
 /// As nginx has it: POST, LOCK and PATCH are not.

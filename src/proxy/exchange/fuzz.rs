@@ -83,8 +83,10 @@ fn run(bytes: &[u8]) -> Verdict {
     let own = HeaderValue::from_static("a.example");
     let identity = identify(&client, &headers, own.clone(), &plan.global);
     let version = if is(b'2') { Version::HTTP_2 } else { Version::HTTP_11 };
-    let given = headers.clone();
-    to_endpoint(&mut headers, version, own.clone(), &identity, None, &plan.global, false);
+    let given = headers;
+    let mut head = Vec::new();
+    to_endpoint(&mut head, (&given, version), &own, &identity, None, &plan.global, false);
+    let headers = read(&head);
 
     // One each, whatever came; nothing of one connection; the request's own host.
     for name in ["x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-scheme"] {
@@ -128,6 +130,22 @@ fn run(bytes: &[u8]) -> Verdict {
     let list = headers[X_FORWARDED_FOR].to_str().unwrap();
     prop_assert!(is(b'c') || parse_address(list) == real_ip, "one address: {}", list);
     Ok("believed")
+}
+
+/// What an endpoint reads.
+fn read(head: &[u8]) -> HeaderMap {
+    let mut fields = [httparse::EMPTY_HEADER; 128];
+    let whole = [head, b"\r\n"].concat();
+    let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(&whole, &mut fields) else {
+        panic!("not a head: {:?}", String::from_utf8_lossy(head));
+    };
+    assert_eq!(length, whole.len(), "nothing follows the fields");
+    let field =
+        |field: &httparse::Header<'_>| (field.name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(field.value).unwrap());
+    fields.iter().map(field).fold(HeaderMap::new(), |mut headers, (name, value)| {
+        headers.append(name, value);
+        headers
+    })
 }
 
 /// Whether the field is there, with a value that can be passed on as text.

@@ -1,11 +1,12 @@
 //! Header fields between client and endpoint: what ends here, what is added, what passes.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, SERVER, STRICT_TRANSPORT_SECURITY,
-    TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SERVER, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use super::super::upstream::http1::request::field;
 use super::identity::{Identity, list};
 use crate::routes::options::GlobalOptions;
 
@@ -14,13 +15,7 @@ pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwa
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
-const X_ORIGINAL_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-original-forwarded-for");
-const X_ORIGINAL_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-original-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// A client may not have these taken away by naming them in `Connection`.
@@ -29,65 +24,86 @@ const PROTECTED: [HeaderName; 5] = [AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE,
 /// What concerns one connection only, besides `Connection`.
 const ONE_CONNECTION: [HeaderName; 5] = [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
-/// Of a request, `Expect` (nginx answers it) and httpoxy's end here too.
-const REQUEST_ONLY: [HeaderName; 2] = [EXPECT, PROXY];
-
-/// Fields that the endpoint gets besides those of the client.
-const ADDED: usize = 12;
-
-/// Turns a client's header fields into those for the endpoint. `upgrade`: the protocol may change after this request.
+/// Writes the header fields that an endpoint gets: those of the client that pass, and ours. What frames the body is not among
+/// them. `upgrade`: the protocol may change after this request.
 pub(super) fn to_endpoint(
-    headers: &mut HeaderMap,
-    version: Version,
-    host: HeaderValue,
+    head: &mut Vec<u8>,
+    client: (&HeaderMap, Version),
+    host: &HeaderValue,
     identity: &Identity,
     request_id: Option<&HeaderValue>,
     global: &GlobalOptions,
     upgrade: bool,
 ) {
-    let wanted = if upgrade { headers.get(UPGRADE).cloned() } else { None };
-    let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().to_ascii_lowercase().windows(8).any(|at| at == b"trailers"));
-    headers.reserve(ADDED);
-    end_here(headers);
-    remove(headers, &REQUEST_ONLY);
-    if global.drop_underscore_headers {
-        drop_underscores(headers);
+    let (headers, version) = client;
+    let named = named(headers);
+    let ends_here = |name: &HeaderName| named.contains(name) && !PROTECTED.contains(name);
+    let cookies = version == Version::HTTP_2 && headers.get_all(COOKIE).iter().nth(1).is_some();
+    field(head, "host", host.as_bytes());
+    for (name, value) in headers {
+        let text = name.as_str();
+        let passes = match text {
+            "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" => false,
+            // Of this connection, too: nginx answers it. And httpoxy.
+            "expect" | "proxy" => false,
+            // Ours to set: a client could claim them.
+            "host"
+            | "content-length"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-forwarded-scheme"
+            | "x-original-forwarded-for"
+            | "x-original-forwarded-host"
+            | "x-real-ip"
+            | "x-scheme" => false,
+            "x-request-id" => request_id.is_none(),
+            // Nothing replaces it (RFC 7239), and endpoints that read it read it first.
+            "forwarded" => identity.believed,
+            "cookie" => !cookies,
+            // Endpoints that turn names into environment variables could not tell `a_b` from `a-b`.
+            _ => !(global.drop_underscore_headers && text.contains('_')),
+        };
+        if passes && !ends_here(name) {
+            field(head, text, value.as_bytes());
+        }
     }
-    if version == Version::HTTP_2 {
-        join_cookies(headers);
+    if cookies {
+        join_cookies(head, headers);
     }
-    if !identity.believed {
-        // Nothing replaces it (RFC 7239), and endpoints that read it read it first.
-        headers.remove(FORWARDED);
+    if !ends_here(&X_FORWARDED_FOR)
+        && let Some(original) = list(headers, &X_FORWARDED_FOR)
+    {
+        field(head, "x-original-forwarded-for", original.as_bytes());
     }
-    // Ours to set: a client could claim what it claimed.
-    headers.remove(X_ORIGINAL_FORWARDED_FOR);
-    headers.remove(X_ORIGINAL_FORWARDED_HOST);
-    if let Some(original) = list(headers, &X_FORWARDED_FOR).and_then(|list| HeaderValue::try_from(list).ok()) {
-        headers.insert(X_ORIGINAL_FORWARDED_FOR, original);
+    if let Some(original) = headers.get(X_FORWARDED_HOST).filter(|_| !ends_here(&X_FORWARDED_HOST)) {
+        field(head, "x-original-forwarded-host", original.as_bytes());
     }
-    if let Some(original) = headers.get(X_FORWARDED_HOST).cloned() {
-        headers.insert(X_ORIGINAL_FORWARDED_HOST, original);
-    }
-    let scheme = HeaderValue::from_static(if identity.https { "https" } else { "http" });
-    headers.insert(HOST, host);
     if let Some(id) = request_id {
-        headers.insert(X_REQUEST_ID, id.clone());
+        field(head, "x-request-id", id.as_bytes());
     }
-    headers.insert(X_REAL_IP, identity.real_ip.clone());
-    headers.insert(X_FORWARDED_FOR, identity.forwarded_for.clone());
-    headers.insert(X_FORWARDED_HOST, identity.host.clone());
-    headers.insert(X_FORWARDED_PORT, identity.port.clone());
-    headers.insert(X_FORWARDED_PROTO, scheme.clone());
-    headers.insert(X_FORWARDED_SCHEME, scheme.clone());
-    headers.insert(X_SCHEME, scheme);
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    let scheme: &[u8] = if identity.https { b"https" } else { b"http" };
+    field(head, "x-real-ip", identity.real_ip.as_bytes());
+    field(head, "x-forwarded-for", identity.forwarded_for.as_bytes());
+    field(head, "x-forwarded-host", identity.host.as_bytes());
+    field(head, "x-forwarded-port", identity.port.as_bytes());
+    field(head, "x-forwarded-proto", scheme);
+    field(head, "x-forwarded-scheme", scheme);
+    field(head, "x-scheme", scheme);
+    let trailers = |te: &HeaderValue| te.as_bytes().to_ascii_lowercase().windows(8).any(|at| at == b"trailers");
+    if headers.get(TE).is_some_and(trailers) {
+        field(head, "te", b"trailers");
     }
-    if let Some(protocol) = wanted {
-        headers.insert(UPGRADE, protocol);
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if upgrade && let Some(protocol) = headers.get(UPGRADE) {
+        field(head, "upgrade", protocol.as_bytes());
+        field(head, "connection", b"upgrade");
     }
+}
+
+/// The trailer fields that a request announces.
+pub(super) fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers.get_all(TRAILER).iter().flat_map(names).collect()
 }
 
 /// Turns an endpoint's header fields into those for the client. `sized`: the body's length is known.
@@ -114,21 +130,21 @@ pub(super) fn secure(headers: &mut HeaderMap, hsts: Option<&HeaderValue>) {
 
 /// Removes what concerns one connection only, and what `Connection` names.
 fn end_here(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named = |value: &HeaderValue| -> Vec<HeaderName> {
-            value
-                .as_bytes()
-                .split(|byte| *byte == b',')
-                .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-                .collect()
-        };
-        let names: Vec<_> = headers.get_all(CONNECTION).iter().flat_map(named).collect();
-        for name in names.iter().filter(|name| !PROTECTED.contains(name)) {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+    for name in named(headers).iter().filter(|name| !PROTECTED.contains(name)) {
+        headers.remove(name);
     }
+    headers.remove(CONNECTION);
     remove(headers, &ONE_CONNECTION);
+}
+
+/// What `Connection` names.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers.get_all(CONNECTION).iter().flat_map(names).collect()
+}
+
+/// A list of field names.
+fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    value.as_bytes().split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 /// Usually none is there, and to see that is cheaper than to look each of them up.
@@ -140,27 +156,8 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// Endpoints that turn names into environment variables could not tell `a_b` from `a-b`.
-fn drop_underscores(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| name.as_str().contains('_')) {
-        let names: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-}
-
 /// HTTP/2 lets clients send cookies one by one (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(COOKIE).iter();
-    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
-        let mut joined = [first.as_bytes(), b"; ", second.as_bytes()].concat();
-        for cookie in cookies {
-            joined.extend_from_slice(b"; ");
-            joined.extend_from_slice(cookie.as_bytes());
-        }
-        if let Ok(joined) = HeaderValue::try_from(joined) {
-            headers.insert(COOKIE, joined);
-        }
-    }
+fn join_cookies(head: &mut Vec<u8>, headers: &HeaderMap) {
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    field(head, "cookie", &cookies.join(&b"; "[..]));
 }

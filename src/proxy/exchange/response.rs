@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 
 use super::super::timers::Timer;
+use super::super::upstream::http1::body::{self, BodyReader, Piece};
+use super::super::upstream::http1::request::{Outgoing, Unwritten};
 use super::super::upstream::pool::Lease;
-use super::body::{Progress, Waiting};
 use super::record::Record;
 
 /// What hyper sends to a client. The exchange is over when it is dropped.
@@ -31,9 +31,12 @@ enum Content {
 
 #[derive(Debug)]
 pub(super) struct Streaming {
-    incoming: Incoming,
+    body: BodyReader,
     lease: Option<Lease>,
-    progress: Rc<Progress>,
+    /// The endpoint lets the connection be used again.
+    keeps: bool,
+    /// The endpoint answers already, but may still be sent the rest.
+    request: Box<Outgoing>,
     read_timeout: Duration,
     /// Made when the endpoint is waited for the first time.
     timer: Option<Timer>,
@@ -44,7 +47,11 @@ pub(super) struct Streaming {
 #[derive(Debug)]
 pub(crate) enum ResponseError {
     /// The endpoint broke off.
-    Upstream(hyper::Error),
+    Broken,
+    /// What it sends is not what it said that it would.
+    Malformed(body::Malformed),
+    /// The rest of the request did not come, or was too large.
+    Request,
     /// The endpoint sent nothing for too long.
     Timeout,
 }
@@ -52,7 +59,9 @@ pub(crate) enum ResponseError {
 impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Upstream(error) => write!(f, "the endpoint's response: {error}"),
+            Self::Broken => f.write_str("the endpoint's response: broke off"),
+            Self::Malformed(error) => write!(f, "the endpoint's response: {error}"),
+            Self::Request => f.write_str("the request ended early, after its response had begun"),
             Self::Timeout => f.write_str("the endpoint's response: timed out"),
         }
     }
@@ -61,9 +70,9 @@ impl fmt::Display for ResponseError {
 impl std::error::Error for ResponseError {}
 
 impl Streaming {
-    pub(super) fn new(incoming: Incoming, lease: Lease, progress: Rc<Progress>, read_timeout: Duration) -> Self {
-        let mut streaming = Self { incoming, lease: Some(lease), progress, read_timeout, timer: None, waiting: false };
-        if streaming.incoming.is_end_stream() {
+    pub(super) fn new(body: BodyReader, lease: Lease, keeps: bool, request: Box<Outgoing>, read_timeout: Duration) -> Self {
+        let mut streaming = Self { body, lease: Some(lease), keeps, request, read_timeout, timer: None, waiting: false };
+        if streaming.body.is_done() {
             streaming.ended();
         }
         streaming
@@ -71,8 +80,7 @@ impl Streaming {
 
     /// The whole response was read. The connection can be used again if the endpoint has read the whole request.
     fn ended(&mut self) {
-        let whole = self.progress.waiting().0 == Waiting::Answer;
-        if let Some(lease) = self.lease.take().filter(|_| whole) {
+        if let Some(lease) = self.lease.take().filter(|_| self.keeps && self.request.is_done()) {
             lease.give_back();
         }
     }
@@ -82,38 +90,49 @@ impl Streaming {
         cx: &mut Context<'_>,
         record: &mut Option<Box<Record>>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let polled = self.poll_piece(cx);
+        match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.waiting = false;
                 if let Some(record) = record {
                     record.received(frame.data_ref().map_or(0, Bytes::len) as u64);
                 }
-                if self.incoming.is_end_stream() {
+                if self.body.is_done() {
                     self.ended();
                 }
-                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => {
-                self.ended();
-                Poll::Ready(None)
+            Poll::Ready(None) => self.ended(),
+            Poll::Ready(Some(Err(_))) => self.lease = None,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
+        let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
+        if let Poll::Ready(Err(Unwritten::Body)) = self.request.poll(cx, lease.connection().stream()) {
+            return Poll::Ready(Some(Err(ResponseError::Request)));
+        }
+        loop {
+            match self.body.next(lease.connection().held()) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(Piece::Incomplete) => {}
+                Err(malformed) => return Poll::Ready(Some(Err(ResponseError::Malformed(malformed)))),
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.lease = None;
-                Poll::Ready(Some(Err(ResponseError::Upstream(error))))
-            }
-            Poll::Pending => {
-                let Some(lease) = &self.lease else { return Poll::Pending };
-                let timer = self.timer.get_or_insert_with(|| lease.timers().timer());
-                if !std::mem::replace(&mut self.waiting, true) {
-                    timer.set_after(self.read_timeout);
-                }
-                if timer.poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                self.lease = None;
-                Poll::Ready(Some(Err(ResponseError::Timeout)))
+            match lease.connection().poll_fill(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if self.body.is_until_close() => return Poll::Ready(None),
+                Poll::Ready(_) => return Poll::Ready(Some(Err(ResponseError::Broken))),
+                Poll::Pending => break,
             }
         }
+        let timer = self.timer.get_or_insert_with(|| lease.timers().timer());
+        if !std::mem::replace(&mut self.waiting, true) {
+            timer.set_after(self.read_timeout);
+        }
+        timer.poll(cx).map(|()| Some(Err(ResponseError::Timeout)))
     }
 }
 
@@ -174,14 +193,14 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Page(page) => page.is_none(),
-            Content::Upstream(streaming) => streaming.incoming.is_end_stream(),
+            Content::Upstream(streaming) => streaming.body.is_done(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
-            Content::Upstream(streaming) => streaming.incoming.size_hint(),
+            Content::Upstream(streaming) => streaming.body.rest().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

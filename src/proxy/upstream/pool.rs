@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::super::timers::Timers;
-use super::Sender;
+use super::http1::Connection;
 use crate::clock::Instant;
 
 /// How long connections are kept.
@@ -32,32 +34,34 @@ pub(crate) struct Pool {
     timers: Rc<Timers>,
     limits: Cell<Option<Limits>>,
     idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
+    /// Read buffers of connections that came back, for those that are used next.
+    buffers: RefCell<Vec<BytesMut>>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    kept: Kept,
     since: Instant,
 }
 
 #[derive(Debug)]
-struct Connection {
-    sender: Sender,
+struct Kept {
+    connection: Connection,
     made: Instant,
     requests: u32,
 }
 
 impl Idle {
     fn is_usable(&self, limits: &Limits, now: Instant) -> bool {
-        !self.connection.sender.is_closed()
-            && now.saturating_duration_since(self.since) < limits.idle_time
-            && now.saturating_duration_since(self.connection.made) < limits.age
+        now.saturating_duration_since(self.since) < limits.idle_time
+            && now.saturating_duration_since(self.kept.made) < limits.age
+            && self.kept.connection.is_quiet()
     }
 }
 
 impl Pool {
     pub(crate) fn new(timers: Rc<Timers>) -> Rc<Self> {
-        Rc::new(Self { timers, limits: Cell::new(None), idle: RefCell::default() })
+        Rc::new(Self { timers, limits: Cell::new(None), idle: RefCell::default(), buffers: RefCell::default() })
     }
 
     /// From now on. Nothing is kept before the first call.
@@ -71,17 +75,19 @@ impl Pool {
         let limits = self.limits.get()?;
         let mut all = self.idle.borrow_mut();
         let idle = all.get_mut(&address)?;
-        while let Some(candidate) = idle.pop() {
+        while let Some(mut candidate) = idle.pop() {
             if candidate.is_usable(&limits, now) {
-                return Some(Lease { connection: candidate.connection, address, reused: true, pool: Rc::clone(self) });
+                candidate.kept.connection.wake(&mut self.buffers.borrow_mut());
+                return Some(Lease { kept: candidate.kept, address, reused: true, pool: Rc::clone(self) });
             }
         }
         all.remove(&address);
         None
     }
 
-    /// Closes what is too old.
+    /// Closes what is too old; called with each tick. Buffers that nobody has needed go one by one.
     pub(crate) fn expire(&self) {
+        drop(self.buffers.borrow_mut().pop());
         let now = self.timers.now();
         let Some(limits) = self.limits.get() else { return };
         self.idle.borrow_mut().retain(|_, idle| {
@@ -109,16 +115,16 @@ impl Pool {
 /// A connection in use.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    connection: Connection,
+    kept: Kept,
     address: SocketAddr,
     reused: bool,
     pool: Rc<Pool>,
 }
 
 impl Lease {
-    pub(super) fn new(sender: Sender, address: SocketAddr, pool: &Rc<Pool>) -> Self {
-        let connection = Connection { sender, made: pool.timers.now(), requests: 0 };
-        Self { connection, address, reused: false, pool: Rc::clone(pool) }
+    pub(super) fn new(connection: Connection, address: SocketAddr, pool: &Rc<Pool>) -> Self {
+        let kept = Kept { connection, made: pool.timers.now(), requests: 0 };
+        Self { kept, address, reused: false, pool: Rc::clone(pool) }
     }
 
     /// It has served other requests before: the endpoint may have closed it since.
@@ -131,20 +137,25 @@ impl Lease {
         &self.pool.timers
     }
 
-    pub(crate) fn sender(&mut self) -> &mut Sender {
-        &mut self.connection.sender
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.kept.connection
+    }
+
+    /// It becomes something else, and does not come back.
+    pub(crate) fn into_connection(self) -> Connection {
+        self.kept.connection
     }
 
     /// The exchange went through: others may use the connection.
     pub(crate) fn give_back(mut self) {
         let now = self.pool.timers.now();
         let Some(limits) = self.pool.limits.get() else { return };
-        self.connection.requests += 1;
-        let requests = self.connection.requests;
-        let idle = Idle { connection: self.connection, since: now };
-        if requests >= limits.requests || !idle.is_usable(&limits, now) {
+        self.kept.requests += 1;
+        let mut idle = Idle { kept: self.kept, since: now };
+        if idle.kept.requests >= limits.requests || !idle.is_usable(&limits, now) {
             return;
         }
+        idle.kept.connection.rest(&mut self.pool.buffers.borrow_mut());
         let mut all = self.pool.idle.borrow_mut();
         let kept = all.entry(self.address).or_default();
         if kept.len() >= limits.idle {
