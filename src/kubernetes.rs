@@ -70,7 +70,9 @@ impl Error {
     fn new(action: impl fmt::Display, source: kube::Error) -> Self {
         let action = action.to_string();
         match source {
-            kube::Error::Api(status) if matches!(status.code, 404 | 409 | 410) || names_another_object(&status) => {
+            kube::Error::Api(status)
+                if matches!(status.code, 404 | 409 | 410) || names_another_object(&status) || namespace_ends(&status) =>
+            {
                 Self::Stale { action, reason: status.message }
             }
             source => Self::Failed { action, source: Box::new(source) },
@@ -121,6 +123,12 @@ fn names_another_object(status: &Status) -> bool {
     status.code == 422 && causes.into_iter().any(|cause| cause.field == "metadata.uid")
 }
 
+/// Whether the API server refused to create something because its namespace is being deleted, which is a 403 and no want of rights.
+fn namespace_ends(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 /// The client's error for people: its own text repeats the API server's whole answer.
 pub(crate) fn explain(error: &kube::Error) -> String {
     match error {
@@ -165,7 +173,8 @@ mod tests {
     use super::*;
 
     fn refused(code: u16, field: &str) -> Error {
-        let cause = StatusCause { reason: "FieldValueInvalid".into(), message: "no".into(), field: field.into() };
+        let reason = if field == "metadata.namespace" { "NamespaceTerminating" } else { "FieldValueInvalid" };
+        let cause = StatusCause { reason: reason.into(), message: "no".into(), field: field.into() };
         let (name, group, kind, uid) = Default::default();
         let details = StatusDetails { name, group, kind, uid, causes: vec![cause], retry_after_seconds: 0 };
         let status = Status { code, details: Some(details), ..Status::failure("not today", "x") };
@@ -188,6 +197,7 @@ mod tests {
             assert_eq!(refused(code, "spec").class(), class, "HTTP {code}");
         }
         assert_eq!(refused(422, "metadata.uid").class(), Class::Stale, "another object has taken its place");
+        assert_eq!(refused(403, "metadata.namespace").class(), Class::Stale, "its namespace goes");
     }
 
     #[test]

@@ -11,6 +11,8 @@
 
 mod access_log;
 
+mod buffers;
+
 mod client;
 
 mod connection;

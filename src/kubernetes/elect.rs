@@ -265,6 +265,8 @@ impl Elector {
         };
         match released.await {
             Ok::<(), Error>(()) => tracing::info!(lease = %self.label, "lease released"),
+            // It has gone, with its namespace: nobody waits for it.
+            Err(error) if error.class() == Class::Stale => tracing::debug!(%error, "the lease was not released"),
             Err(error) => tracing::warn!(%error, "the lease was not released; it runs out by itself"),
         }
     }

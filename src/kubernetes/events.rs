@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{MANAGER, call};
+use crate::error::{Class, Classified};
 
 /// The API server takes notes of up to 1,024 bytes.
 const NOTE_LIMIT: usize = 1000;
@@ -50,8 +51,13 @@ impl Recorder {
         let task = tokio::spawn(async move {
             while let Some((event, object)) = waiting.recv().await {
                 let action = format!("record event {} of {}", event.reason, name(&object));
-                if let Err(error) = call(action, SEND_LIMIT, recorder.publish(&event, &object)).await {
-                    tracing::warn!(%error, note = event.note, "an event was not recorded");
+                match call(action, SEND_LIMIT, recorder.publish(&event, &object)).await {
+                    Ok(()) => {}
+                    // The object has gone, or its namespace is going: there is nobody left to tell.
+                    Err(error) if error.class() == Class::Stale => {
+                        tracing::debug!(%error, note = event.note, "an event was not recorded")
+                    }
+                    Err(error) => tracing::warn!(%error, note = event.note, "an event was not recorded"),
                 }
             }
         });

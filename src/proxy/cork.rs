@@ -10,7 +10,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::buffers::Buffers;
 
 /// Writes of so many bytes are not copied.
 const LARGE: usize = 8 * 1024;
@@ -32,14 +35,14 @@ pub(super) struct Corked<S>(Rc<RefCell<Gathered<S>>>);
 #[derive(Debug)]
 struct Gathered<S> {
     stream: S,
-    bytes: Vec<u8>,
-    /// Of these, so many are written.
-    written: usize,
+    bytes: BytesMut,
+    buffers: Rc<Buffers>,
 }
 
 /// Both ends around a stream.
-pub(super) fn cork<S>(stream: S) -> (Cork<S>, Corked<S>) {
-    let shared = Rc::new(RefCell::new(Gathered { stream, bytes: Vec::new(), written: 0 }));
+pub(super) fn cork<S>(stream: S, buffers: &Rc<Buffers>) -> (Cork<S>, Corked<S>) {
+    let gathered = Gathered { stream, bytes: BytesMut::new(), buffers: Rc::clone(buffers) };
+    let shared = Rc::new(RefCell::new(gathered));
     (Cork(Rc::clone(&shared)), Corked(shared))
 }
 
@@ -47,7 +50,7 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
     /// Writes what was gathered. Pending: the peer does not take it now; wakes when it does.
     pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut gathered = self.0.borrow_mut();
-        if gathered.is_empty() {
+        if gathered.bytes.is_empty() {
             return Poll::Ready(Ok(()));
         }
         gathered.drain(cx)
@@ -58,45 +61,33 @@ impl<S> Cork<S> {
     /// Nothing is to be written for a while: an idle connection keeps no buffer.
     pub(super) fn rest(&self) {
         let mut gathered = self.0.borrow_mut();
-        if gathered.is_empty() {
-            gathered.bytes = Vec::new();
+        if gathered.bytes.is_empty() && gathered.bytes.capacity() > 0 {
+            let buffer = std::mem::take(&mut gathered.bytes);
+            gathered.buffers.give(buffer);
         }
     }
 }
 
 impl<S> Gathered<S> {
-    fn is_empty(&self) -> bool {
-        self.written == self.bytes.len()
-    }
-
     fn gather<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> usize {
         let before = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(LARGE);
+            self.bytes = self.buffers.take(LARGE);
         }
         slices.for_each(|slice| self.bytes.extend_from_slice(slice));
         self.bytes.len() - before
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.written += count;
-        if self.is_empty() {
-            self.written = 0;
-            self.bytes.clear();
-        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Gathered<S> {
     /// Writes what was gathered, and has it sent.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            let rest = self.bytes.get(self.written..).unwrap_or_default();
-            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+        while !self.bytes.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.advance(count);
+            self.bytes.advance(count);
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
@@ -110,16 +101,15 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
             return Poll::Ready(Ok(self.gather(slices.iter().map(|slice| &**slice))));
         }
         loop {
-            let held = self.bytes.len() - self.written;
+            let held = self.bytes.len();
             let mut all = [IoSlice::new(&[]); SLICES];
-            let rest = self.bytes.get(self.written..).unwrap_or_default();
-            let given = std::iter::once(IoSlice::new(rest)).chain(slices.iter().copied());
+            let given = std::iter::once(IoSlice::new(&self.bytes)).chain(slices.iter().copied());
             all.iter_mut().zip(given).for_each(|(place, slice)| *place = slice);
             let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.advance(count.min(held));
+            self.bytes.advance(count.min(held));
             if count > held {
                 return Poll::Ready(Ok(count - held));
             }
@@ -149,7 +139,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     /// The driver flushes what was gathered; what passed by has to be sent still, if the stream gathers too (TLS).
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut gathered = self.0.borrow_mut();
-        if gathered.is_empty() { Pin::new(&mut gathered.stream).poll_flush(cx) } else { Poll::Ready(Ok(())) }
+        if gathered.bytes.is_empty() { Pin::new(&mut gathered.stream).poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -177,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn small_writes_leave_together_and_large_ones_at_once() {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-        let (cork, mut corked) = cork(ours);
+        let (cork, mut corked) = cork(ours, &Buffers::new());
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..3 {
             assert_eq!(now(Pin::new(&mut corked).poll_write(&mut cx, b"small")), 5);
@@ -202,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_nothing_stops_the_gathering() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let (cork, mut corked) = cork(ours);
+        let (cork, mut corked) = cork(ours, &Buffers::new());
         let mut cx = Context::from_waker(Waker::noop());
         let some = vec![1; LARGE - 1];
         let mut gathered = 0;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::buffers::Buffers;
 use super::timers::Timers;
 use balance::Balance;
 use http1::Connection;
@@ -42,8 +43,8 @@ pub(super) enum ConnectError {
 }
 
 impl Upstream {
-    pub(super) fn new(timers: Rc<Timers>, names: Names) -> Self {
-        Self { pool: Pool::new(Rc::clone(&timers)), balance: Balance::new(), names, timers }
+    pub(super) fn new(timers: Rc<Timers>, buffers: Rc<Buffers>, names: Names) -> Self {
+        Self { pool: Pool::new(Rc::clone(&timers), buffers), balance: Balance::new(), names, timers }
     }
 
     /// A new connection.

@@ -15,6 +15,7 @@ use http::HeaderValue;
 use tokio::sync::{Barrier, Semaphore, watch};
 
 use super::access_log::AccessLog;
+use super::buffers::Buffers;
 use super::listen;
 use super::metrics::{Counters, Stats};
 use super::timers::{TICK, Timers};
@@ -85,6 +86,7 @@ pub(super) struct Worker {
     /// Listeners and connections that are not done.
     pub busy: Cell<usize>,
     pub timers: Rc<Timers>,
+    pub buffers: Rc<Buffers>,
     pub upstream: Upstream,
     pub counters: Counters,
     pub log: AccessLog,
@@ -109,7 +111,7 @@ pub(super) struct Parts {
 
 impl Worker {
     pub(super) fn new(parts: &Parts) -> Rc<Self> {
-        let timers = Timers::new();
+        let (timers, buffers) = (Timers::new(), Buffers::new());
         let mut table = Cache::new(Arc::clone(&parts.table));
         let snapshot = Snapshot::new(Arc::clone(table.load()));
         let worker = Self {
@@ -118,8 +120,9 @@ impl Worker {
             workers: parts.workers,
             phase: Cell::new(Phase::Serving),
             busy: Cell::new(0),
-            upstream: Upstream::new(Rc::clone(&timers), Names::new(parts.allow_local_names)),
+            upstream: Upstream::new(Rc::clone(&timers), Rc::clone(&buffers), Names::new(parts.allow_local_names)),
             timers,
+            buffers,
             counters: Counters::new(Arc::clone(&parts.stats)),
             log: AccessLog::new(parts.log.clone(), Arc::clone(&parts.stats)),
             tls: Arc::clone(&parts.tls),
@@ -160,6 +163,7 @@ impl Worker {
         self.timers.tick();
         let now = self.timers.now();
         self.log.tick(now);
+        self.buffers.tick();
         self.upstream.pool.expire();
         self.upstream.balance.expire(now);
         self.counters.stats.upstream_idle.set(self.upstream.pool.len() as u64);

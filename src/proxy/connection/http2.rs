@@ -65,7 +65,7 @@ pub(super) async fn serve<S>(client: Rc<Client>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (cork, corked) = cork(stream);
+    let (cork, corked) = cork(stream, &client.worker.buffers);
     let origin = Origin { client: Rc::clone(&client), inlet: None };
     let service = service_fn(move |request: Request<Incoming>| {
         let origin = origin.clone();

@@ -332,3 +332,31 @@ async fn certificates_follow_the_name_and_the_table() {
     assert_eq!(presented("x.wild.example").await, certificate("wild.example").cert[0]);
     assert_eq!(presented("other.example").await, default);
 }
+
+#[tokio::test]
+async fn an_upload_that_is_too_large_is_answered_and_stopped_and_the_connection_goes_on() {
+    let endpoint = Endpoint::new().await;
+    let mut plan = Plan::to(&[endpoint.address]);
+    plan.route.body_limit = Some(100_000);
+    let proxy = plan.start();
+    // It takes everything, and says nothing.
+    let listening = tokio::spawn(async move {
+        loop {
+            endpoint.accept().await.rest().await;
+        }
+    });
+    let mut sender = speak(proxy.connect_tls("a.example", &["h2"]).await.stream).await;
+    for _ in 0..2 {
+        let (mut pieces, body) = futures::channel::mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(1);
+        let uploading = tokio::spawn(async move {
+            let piece = || Ok(Frame::data(Bytes::from_static(&[b'x'; 10_000])));
+            while futures::SinkExt::send(&mut pieces, piece()).await.is_ok() {}
+        });
+        let request = http::Request::post("https://a.example/").body(StreamBody::new(body)).unwrap();
+        let response = tokio::time::timeout(LIMIT, sender.send_request(request)).await.expect("an answer").unwrap();
+        assert_eq!(response.status(), 413);
+        assert!(text(response).await.contains("413"));
+        tokio::time::timeout(LIMIT, uploading).await.expect("the client is told to stop").unwrap();
+    }
+    listening.abort();
+}

@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::super::buffers::Buffers;
 use head::Head;
 
 /// Bytes asked for at first; more while they come, as many as fit.
@@ -26,10 +27,6 @@ const READ_AT_FIRST: usize = 8 * 1024;
 
 /// Bytes asked for at most.
 const READ_AT_MOST: usize = 256 * 1024;
-
-/// Read buffers that a worker keeps for connections that are used next. Large ones, too: the system gives and takes them page by
-/// page, which costs more than the copy of what is in them.
-const SPARE: usize = 64;
 
 /// An open connection to an endpoint.
 #[derive(Debug)]
@@ -76,18 +73,13 @@ impl Connection {
     }
 
     /// It is idle, and holds no buffer from now on.
-    pub(super) fn rest(&mut self, spare: &mut Vec<BytesMut>) {
-        let buffer = std::mem::take(&mut self.held);
-        if spare.len() < SPARE {
-            spare.push(buffer);
-        }
+    pub(super) fn rest(&mut self, buffers: &Buffers) {
+        buffers.give(std::mem::take(&mut self.held));
     }
 
-    /// It is used again, with the latest buffer that is large enough and of which nothing is on its way to a client any more.
-    pub(super) fn wake(&mut self, spare: &mut Vec<BytesMut>) {
-        if let Some(free) = spare.iter_mut().rposition(|buffer| buffer.try_reclaim(self.wanted)) {
-            self.held = spare.swap_remove(free);
-        }
+    /// It is used again.
+    pub(super) fn wake(&mut self, buffers: &Buffers) {
+        self.held = buffers.take(self.wanted);
     }
 
     /// Reads more into [`Connection::held`]: how many bytes, 0 at the end.

@@ -9,8 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-
+use super::super::buffers::Buffers;
 use super::super::timers::Timers;
 use super::http1::Connection;
 use crate::clock::Instant;
@@ -34,8 +33,7 @@ pub(crate) struct Pool {
     timers: Rc<Timers>,
     limits: Cell<Option<Limits>>,
     idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
-    /// Read buffers of connections that came back, for those that are used next.
-    buffers: RefCell<Vec<BytesMut>>,
+    buffers: Rc<Buffers>,
 }
 
 #[derive(Debug)]
@@ -60,8 +58,8 @@ impl Idle {
 }
 
 impl Pool {
-    pub(crate) fn new(timers: Rc<Timers>) -> Rc<Self> {
-        Rc::new(Self { timers, limits: Cell::new(None), idle: RefCell::default(), buffers: RefCell::default() })
+    pub(crate) fn new(timers: Rc<Timers>, buffers: Rc<Buffers>) -> Rc<Self> {
+        Rc::new(Self { timers, limits: Cell::new(None), idle: RefCell::default(), buffers })
     }
 
     /// From now on. Nothing is kept before the first call.
@@ -77,7 +75,7 @@ impl Pool {
         let idle = all.get_mut(&address)?;
         while let Some(mut candidate) = idle.pop() {
             if candidate.is_usable(&limits, now) {
-                candidate.kept.connection.wake(&mut self.buffers.borrow_mut());
+                candidate.kept.connection.wake(&self.buffers);
                 return Some(Lease { kept: candidate.kept, address, reused: true, pool: Rc::clone(self) });
             }
         }
@@ -85,9 +83,8 @@ impl Pool {
         None
     }
 
-    /// Closes what is too old; called with each tick. Buffers that nobody has needed go one by one.
+    /// Closes what is too old.
     pub(crate) fn expire(&self) {
-        drop(self.buffers.borrow_mut().pop());
         let now = self.timers.now();
         let Some(limits) = self.limits.get() else { return };
         self.idle.borrow_mut().retain(|_, idle| {
@@ -155,7 +152,7 @@ impl Lease {
         if idle.kept.requests >= limits.requests || !idle.is_usable(&limits, now) {
             return;
         }
-        idle.kept.connection.rest(&mut self.pool.buffers.borrow_mut());
+        idle.kept.connection.rest(&self.pool.buffers);
         let mut all = self.pool.idle.borrow_mut();
         let kept = all.entry(self.address).or_default();
         if kept.len() >= limits.idle {
