@@ -238,7 +238,7 @@ fn failure(error: &NoHead) -> Failure {
     match error {
         NoHead::Silent => return Failure::Silent,
         NoHead::Broken => tracing::debug!("an endpoint broke off in the head of its response"),
-        NoHead::Malformed(error) => tracing::warn!(%error, "an endpoint's response cannot be used"),
+        NoHead::Malformed(error) => tracing::debug!(%error, "an endpoint's response cannot be used"),
     }
     Failure::Broken
 }
