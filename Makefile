@@ -51,6 +51,14 @@ bench-proxy: ## CPU, memory and system calls of the data plane, beside nginx and
 bench-routes: ## What the route table costs, and how soon a change is in force with 1,000 Ingresses under load
 	@tools/bench-routes.sh
 
+.PHONY: witness-lbc
+witness-lbc: ## The AWS Load Balancer Controller on the emulator (LBC_BIN=its binary, LBC_CRDS=its config/crd/bases)
+	@tools/witness-lbc.sh "$(LBC_BIN)" "$(LBC_CRDS)"
+
+.PHONY: witness-moto
+witness-moto: ## The emulator's suite against moto, each disagreement explained
+	@tools/witness-moto.sh
+
 .PHONY: docs
 docs: ## The book and the API docs
 	@tools/docs.sh

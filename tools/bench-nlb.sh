@@ -10,7 +10,7 @@ export LANDFALL_KUBERNETES LANDFALL_WORKDIR=$TARGET/bench
 rm -rf "$LANDFALL_WORKDIR"
 mkdir -p "$LANDFALL_WORKDIR"
 echo "building (a release build of the AWS SDK takes some minutes, once) ..." >&2
-LANDFALL_BIN=$(static_binary)
+LANDFALL_BIN=$(static_binary landfall)
 export LANDFALL_BIN
 cargo build --quiet --workspace --all-targets
 echo "measuring, about two minutes; what was called is shown on the way ..." >&2

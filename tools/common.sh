@@ -78,10 +78,10 @@ host() { rustc -vV | sed -n 's/^host: //p'; }
 # static_build CARGO ARGUMENT...
 static_build() { RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$(host)" "$@"; }
 
-# The program as it is shipped: optimised, static, nothing else needed beside it. Prints its path.
+# static_binary PACKAGE : its program as it is shipped: optimised, static, nothing else needed beside it. Prints its path.
 static_binary() {
-  static_build --bin landfall >&2
-  echo "$TARGET/$(host)/release/landfall"
+  static_build --package "$1" --bin "$1" >&2
+  echo "$TARGET/$(host)/release/$1"
 }
 
 # static_bench NAME [CARGO ARGUMENT...] : a bench program, built alike; prints its path. Benches share one release build, which is another

@@ -1,18 +1,39 @@
 #!/usr/bin/env bash
-# The image: one static binary FROM scratch. Needs Docker.
+# Images of one static binary FROM scratch. Needs Docker.
+#   tools/image.sh [landfall|localstack]      both without a name
+# Each gets two tags: the version, and latest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 need cargo docker
-tag=${1:-landfall:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)}
-certificates=
-for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
-  if [[ -f $file ]]; then certificates=$file; fi
-done
-[[ -n $certificates ]] || { echo "missing: CA certificates (Debian/Ubuntu: apt-get install ca-certificates)" >&2; exit 1; }
-binary=$(static_binary)
-mkdir -p target/image
-cp "$binary" target/image/landfall
-cp "$certificates" target/image/ca-certificates.crt
-docker info >/dev/null 2>&1 || { echo "missing: a running Docker engine (docker info does not answer); the static binary is target/image/landfall" >&2; exit 1; }
-docker build -t "$tag" .
-docker image ls "$tag"
+CONTEXT=target/image
+VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+# build IMAGE DOCKERFILE
+build() {
+  docker version >/dev/null 2>&1 || { echo "missing: a running Docker engine (\`tools/docker.sh make image\` starts one); the files are in $CONTEXT" >&2; exit 1; }
+  docker build --quiet --tag "$1:$VERSION" --tag "$1:latest" --file "$2" . >/dev/null
+  echo "$1:$VERSION $1:latest, $(($(docker image inspect --format '{{.Size}}' "$1:$VERSION") / 1000)) kB"
+}
+
+landfall() {
+  local certificates='' file
+  for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+    if [[ -f $file ]]; then certificates=$file; fi
+  done
+  [[ -n $certificates ]] || { echo "missing: CA certificates (Debian/Ubuntu: apt-get install ca-certificates)" >&2; exit 1; }
+  cp "$(static_binary landfall)" "$CONTEXT/landfall"
+  cp "$certificates" "$CONTEXT/ca-certificates.crt"
+  build landfall Dockerfile
+}
+
+localstack() {
+  cp "$(static_binary landfall-localstack)" "$CONTEXT/landfall-localstack"
+  build landfall-localstack localstack/Dockerfile
+}
+
+mkdir -p "$CONTEXT"
+case ${1:-} in
+  '') localstack && landfall ;;
+  landfall | localstack) "$1" ;;
+  *) echo "usage: tools/image.sh [landfall|localstack]" >&2; exit 2 ;;
+esac

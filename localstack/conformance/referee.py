@@ -6,9 +6,12 @@ member of the modelled output, no member twice, every required member there, sca
 list items under their modelled tag, and each error code to be one that the model (or the documentation) gives the operation.
 """
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
+
+import botocore.parsers
 
 # Errors that any ELBv2 or STS operation may give (API reference, "Common Errors"; the wire has older spellings beside them).
 QUERY_COMMON = {
@@ -53,18 +56,32 @@ EC2_CODES = {
     "InternalError",
     "ServiceUnavailable",
     "Unavailable",
+    "AddressLimitExceeded",
     "CannotDelete",
+    "CidrLimitExceeded",
     "DependencyViolation",
     "FilterLimitExceeded",
+    "Gateway.NotAttached",
+    "IdempotentParameterMismatch",
+    "IncorrectInstanceState",
     "IncorrectState",
+    "InvalidAddress.NotFound",
+    "InvalidAllocationID.NotFound",
+    "InvalidAssociationID.NotFound",
+    "InsufficientFreeAddressesInSubnet",
+    "InvalidAMIID.Malformed",
     "InvalidCidr.InUse",
+    "InvalidCidrBlock.InUse",
+    "InvalidCidrBlockAssociationID.NotFound",
     "InvalidFilter",
+    "InvalidGatewayID.NotFound",
     "InvalidGroup.Duplicate",
     "InvalidGroup.InUse",
     "InvalidGroup.NotFound",
     "InvalidGroup.Reserved",
     "InvalidGroupId.Malformed",
     "InvalidID",
+    "InvalidIPAddress.InUse",
     "InvalidInput",
     "InvalidInstanceID",
     "InvalidInstanceID.Malformed",
@@ -76,6 +93,8 @@ EC2_CODES = {
     "InvalidPermission.Duplicate",
     "InvalidPermission.Malformed",
     "InvalidPermission.NotFound",
+    "InvalidPrefixListID.NotFound",
+    "InvalidRoute.NotFound",
     "InvalidRouteTableID.NotFound",
     "InvalidRouteTableId.Malformed",
     "InvalidSecurityGroupID.NotFound",
@@ -85,23 +104,44 @@ EC2_CODES = {
     "InvalidSubnet.Conflict",
     "InvalidSubnet.Range",
     "InvalidSubnetID.NotFound",
-    "InvalidSubnetId.Malformed",
+    "InvalidSubnetID.Malformed",
     "InvalidTagKey.Malformed",
     "InvalidVpc.Range",
     "InvalidVpcID.NotFound",
-    "InvalidVpcId.Malformed",
+    "OperationNotPermitted",
+    "PrefixListMaxEntriesExceeded",
+    "Resource.AlreadyAssociated",
+    "RouteAlreadyExists",
+    "InvalidVpcID.Malformed",
     "RulesPerSecurityGroupLimitExceeded",
     "SecurityGroupLimitExceeded",
     "SubnetLimitExceeded",
     "TagLimitExceeded",
+    "VPCIdNotSpecified",
     "VpcLimitExceeded",
 }
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Where AWS's answers and its model differ, the API reference describes the answers.
 BEYOND_MODEL = {
-    # CreateTags and DeleteTags, "Response Elements": `return` is true if the request succeeds. The model has no output.
+    # "Response Elements" of these: `return` is true if the request succeeds. The model has no output.
+    "DeleteSubnet: element return",
+    "DeleteVpc: element return",
     "CreateTags: element return",
     "DeleteTags: element return",
+    # The same of other actions that the model gives no output, or one without it.
+    "AssociateAddress: element return",
+    "AttachInternetGateway: element return",
+    "DeleteInternetGateway: element return",
+    "DeleteRoute: element return",
+    "DeleteRouteTable: element return",
+    "DetachInternetGateway: element return",
+    "DisassociateAddress: element return",
+    "DisassociateRouteTable: element return",
+    "ModifySubnetAttribute: element return",
+    "ModifyVpcAttribute: element return",
+    "ReleaseAddress: element return",
+    # As for DescribeInternetGateways.
+    "CreateInternetGateway.internetGateway.attachmentSet[].state: 'available'",
     # InternetGatewayAttachment: "For an internet gateway, the state is available when attached to a VPC". The enum lacks it.
     "DescribeInternetGateways.internetGatewaySet[].attachmentSet[].state: 'available'",
 }
@@ -138,6 +178,9 @@ class Referee:
 
 def judge(operation, response):
     """Yields what is wrong with one answer."""
+    if operation.service_model.resolved_protocol in JSON:
+        yield from judge_json(operation, response)
+        return
     try:
         root = ElementTree.fromstring(response["body"])
     except ElementTree.ParseError as error:
@@ -170,6 +213,79 @@ def judge(operation, response):
         yield f"root's children are {[local(element) for element in root]}"
         return
     yield from judge_members(list(root[0]), operation.output_shape, operation.name)
+
+
+def judge_json(operation, response):
+    """An answer in JSON, or in CBOR, which says the same."""
+    headers = {name.lower(): value for name, value in response["headers"].items()}
+    content_type, read = JSON[operation.service_model.resolved_protocol]
+    if headers.get("content-type", "") != content_type:
+        yield f"content type is {headers.get('content-type')!r}, not {content_type}"
+    if not REQUEST_ID.fullmatch(headers.get("x-amzn-requestid", "")):
+        yield f"header x-amzn-requestid {headers.get('x-amzn-requestid')!r} is not shaped like a UUID"
+    try:
+        answer = read(response["body"])
+    except ValueError as error:
+        yield f"HTTP {response['status_code']} cannot be read: {error}"
+        return
+    if response["status_code"] >= 300:
+        code = answer.get("__type")
+        modelled = {error.name for error in operation.error_shapes}
+        if set(answer) != {"__type", "message"}:
+            yield f"error members are {sorted(answer)}"
+        if code not in modelled | JSON_COMMON:
+            yield f"error code {code!r} is neither modelled for the operation ({', '.join(sorted(modelled))}) nor a common one"
+        return
+    yield from judge_json_value(answer, operation.output_shape, operation.name)
+
+
+def judge_json_value(value, shape, path):
+    kind = "structure" if shape is None else shape.type_name
+    if kind == "structure":
+        members = {} if shape is None else shape.members
+        if not isinstance(value, dict):
+            yield f"{path}: {value!r} is not a structure"
+            return
+        for name, inner in value.items():
+            if name not in members:
+                yield f"{path}: {name} is not a member of {shape.name if shape else 'an empty output'}"
+            else:
+                yield from judge_json_value(inner, members[name], f"{path}.{name}")
+        for required in [] if shape is None else shape.required_members:
+            if required not in value:
+                yield f"{path}: required member {required} is absent"
+    elif kind == "list":
+        if not isinstance(value, list):
+            yield f"{path}: {value!r} is not a list"
+            return
+        for inner in value:
+            yield from judge_json_value(inner, shape.member, f"{path}[]")
+    else:
+        types = {"boolean": bool, "integer": int, "long": int, "timestamp": (int, float), "double": (int, float)}
+        wanted = types.get(kind, str)
+        if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
+            yield f"{path}: {value!r} is not a {kind}"
+        enum = shape.metadata.get("enum")
+        if enum and value not in enum:
+            yield f"{path}: {value!r} is not one of {', '.join(enum)}"
+
+
+def read_cbor(body):
+    parser = botocore.parsers.RpcV2CBORParser()
+    return parser.parse_data_item(parser.get_peekable_stream_from_bytes(body))
+
+
+JSON = {"json": ("application/x-amz-json-1.1", json.loads), "smithy-rpc-v2-cbor": ("application/cbor", read_cbor)}
+# Errors that any operation of a JSON service may give (API reference, "Common Errors").
+JSON_COMMON = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InternalFailure",
+    "SerializationException",
+    "ThrottlingException",
+    "UnknownOperationException",
+    "ValidationException",
+}
 
 
 def judge_error(operation, root, status, is_ec2):

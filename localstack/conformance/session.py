@@ -28,9 +28,20 @@ WORLDS = json.loads((pathlib.Path(__file__).parent / "worlds.json").read_text())
 class Server:
     """The endpoint: AWS's APIs, and what the emulator offers beside them."""
 
+    # Seconds.
+    read_timeout = 30
+
     def __init__(self, endpoint, referee):
         self.endpoint, self.referee = endpoint.rstrip("/"), referee
         self._clients = {}
+
+    def account(self, number):
+        """The account of this number, as good as new."""
+        return f"{number:012d}"
+
+    def seed(self, world, account, region):
+        """Makes the network that checks work in."""
+        self.admin("POST", "/_landfall/seed", world, account=account, region=region)
 
     def client(self, service, account, region=REGION):
         """A client of `account` until the next call of this method: making one takes long, so that all accounts share it.
@@ -43,7 +54,7 @@ class Server:
             config = Config(
                 retries={"total_max_attempts": 1},
                 parameter_validation=False,
-                read_timeout=30,
+                read_timeout=self.read_timeout,
                 user_agent_extra="landfall-conformance",
             )
             client = core.create_client(service, region_name=region, endpoint_url=self.endpoint, config=config)
@@ -74,7 +85,7 @@ class Session:
         self._names = itertools.count(1)
         self._undo = contextlib.ExitStack()
         for world in WORLDS:
-            server.admin("POST", "/_landfall/seed", world, account=account, region=region)
+            server.seed(world, account, region)
         [vpc] = self.ec2.describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["conformance"]}])["Vpcs"]
         self.vpc = vpc["VpcId"]
 
@@ -92,8 +103,42 @@ class Session:
         return self.server.client("ec2", self.account, self.region)
 
     @property
+    def acm(self):
+        return self.server.client("acm", self.account, self.region)
+
+    @property
     def sts(self):
         return self.server.client("sts", self.account, self.region)
+
+    @property
+    def acm(self):
+        return self.server.client("acm", self.account, self.region)
+
+    @property
+    def iam(self):
+        return self.server.client("iam", self.account, self.region)
+
+    @property
+    def tagging(self):
+        return self.server.client("resourcegroupstaggingapi", self.account, self.region)
+
+    def json(self, service, target, body):
+        """A signed call of a JSON service, sent as it is; returns status and the answer."""
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+        request = botocore.awsrequest.AWSRequest("POST", self.server.endpoint + "/", headers=headers, data=json.dumps(body))
+        credentials = botocore.session.Session()
+        credentials.set_credentials(self.account, "secret")
+        botocore.auth.SigV4Auth(credentials.get_credentials(), service, self.region).add_auth(request)
+        prepared = request.prepare()
+        headers = dict(prepared.headers.items())
+        try:
+            answer = urllib.request.urlopen(
+                urllib.request.Request(prepared.url, data=json.dumps(body).encode(), headers=headers), timeout=30
+            )
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return answer.status, json.loads(answer.read())
 
     def raw(self, service, version="2015-12-01", **fields):
         """A signed call whose fields are sent as they are; returns status, headers (lower case) and the XML's root."""
@@ -128,6 +173,12 @@ class Session:
         found = [instance for reservation in reservations for instance in reservation["Instances"]]
         return sorted(found, key=lambda instance: instance["PrivateIpAddress"])
 
+    def allow(self, instance, port):
+        """Lets the VPC reach a TCP port of an instance, as a load balancer's health checks need it."""
+        permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "127.20.0.0/16"}]}
+        group = instance["SecurityGroups"][0]["GroupId"]
+        self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+
     def other_vpc(self):
         """A second VPC without an internet gateway: its id and one subnet's."""
         [vpc] = self.ec2.describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["other"]}])["Vpcs"]
@@ -155,6 +206,10 @@ class Session:
         settings = {"Protocol": "TCP", "Port": 80, "DefaultActions": forward(group), **settings}
         [made] = self.elbv2.create_listener(LoadBalancerArn=balancer["LoadBalancerArn"], **settings)["Listeners"]
         return made
+
+    def certificate(self):
+        """The ARN of a certificate that listeners can have."""
+        return self.acm.request_certificate(DomainName=f"{self.name('site')}.example.com")["CertificateArn"]
 
     def security_group(self, **settings):
         settings = {"GroupName": self.name("group"), "Description": "conformance", "VpcId": self.vpc, **settings}

@@ -1,24 +1,82 @@
-//! From state to sockets: which listeners have to be open on which addresses, with which targets behind them.
+//! The data plane: keeps the open sockets in step with the state of all accounts.
 //!
-//! One task for the whole emulator, which looks again whenever a route may have changed. Imports `model`, `shared`; the sockets are
-//! `dataplane/forward.rs`. TCP only: of a TCP_UDP listener the TCP half; TLS and UDP listeners exist in the API alone.
+//! One task for the whole emulator, which looks again whenever a route may have changed. `dataplane/routes.rs` says which listeners have to
+//! be open and who is behind them, `dataplane/forward.rs` owns the sockets, `dataplane/choose.rs` gives each flow its target.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::State;
-use crate::model::balancing::{Health, Listener, LoadBalancer, Protocol, TargetGroup, TargetKey};
+use crate::address_map::AddressMap;
 use crate::shared::Shared;
-use forward::{Forwarder, ListenerSpec, Pool, PoolTarget};
+use forward::{Forwarder, ListenerSpec, Ways};
 
+pub(crate) mod choose;
 pub(crate) mod forward;
+mod routes;
+
+/// How the emulated network is joined to this machine's: what the data plane and the prober go by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wiring {
+    pub(crate) addresses: AddressMap,
+    /// Added to the numbers of listeners' ports below 1024.
+    pub(crate) low_port_offset: u16,
+    /// Whether security-group rules hold.
+    pub(crate) firewall: bool,
+    /// Whether targets may see addresses that are not this machine's: the network brings the answers back here.
+    pub(crate) transparent: bool,
+}
+
+impl Wiring {
+    /// Where an address and port of the VPC is on this machine.
+    pub(crate) fn to_local(&self, address: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.addresses.to_local(address.ip()), address.port())
+    }
+
+    /// Where a listener's address and port is on this machine.
+    fn listener_to_local(&self, address: SocketAddr) -> SocketAddr {
+        let port = address.port();
+        let port = if port < 1024 { port.saturating_add(self.low_port_offset) } else { port };
+        SocketAddr::new(self.addresses.to_local(address.ip()), port)
+    }
+}
+
+/// What of a load balancer's ways this emulator has, on this machine.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Capabilities {
+    /// Whether listeners are open.
+    pub(crate) listeners: bool,
+    /// Whose addresses targets see: of clients on `this machine`, or on `any` machine; `none`: the load balancer's.
+    pub(crate) client_addresses: &'static str,
+    /// `enforced` or `ignored`.
+    pub(crate) security_groups: &'static str,
+    /// Empty: VPC addresses are used as they are.
+    pub(crate) address_map: String,
+    pub(crate) low_port_offset: u16,
+}
+
+impl Capabilities {
+    pub(crate) fn new(wiring: &Wiring, listeners: bool) -> Self {
+        Self {
+            listeners,
+            client_addresses: match (listeners, wiring.transparent) {
+                (false, _) => "none",
+                (true, false) => "this machine",
+                (true, true) => "any",
+            },
+            security_groups: if wiring.firewall { "enforced" } else { "ignored" },
+            address_map: wiring.addresses.to_string(),
+            low_port_offset: wiring.low_port_offset,
+        }
+    }
+}
 
 /// Runs until `shutdown`, then closes every socket.
-pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
-    let forwarder = Forwarder::new();
+pub(crate) async fn run(shared: Arc<Shared>, wiring: Wiring, shutdown: CancellationToken) {
+    let forwarder = Forwarder::new(Ways::new(wiring.clone(), shared.clock.clone()));
     let mut changes = shared.route_changes();
     let mut open: Vec<ListenerSpec> = Vec::new();
     // Sockets that could not be bound: said once, tried again at each look.
@@ -27,7 +85,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         changes.mark_unchanged();
         let mut wanted = Vec::new();
         for state in shared.accounts() {
-            wanted.extend(shared.with(&state, |state, _, _| listeners(state)));
+            wanted.extend(shared.with(&state, |state, now, _| routes::listeners(state, now, &wiring)));
         }
         if wanted != open || !failed.is_empty() {
             open.clone_from(&wanted);
@@ -44,63 +102,4 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         }
     }
     forwarder.apply(Vec::new()).await;
-}
-
-/// The listeners of an account that have to be open now. Takes the connections to be cut out of the state: they are told once.
-fn listeners(state: &mut State) -> Vec<ListenerSpec> {
-    let mut specs = Vec::new();
-    for listener in state.balancing.listeners.values().filter(|listener| carries_tcp(listener.protocol)) {
-        let Some(balancer) = state.balancing.load_balancers.get(&listener.load_balancer).filter(|balancer| balancer.serving)
-        else {
-            continue;
-        };
-        let Some(group) = state.balancing.target_groups.get(&listener.action.target_group) else { continue };
-        specs.extend(on_every_zone(listener, balancer, &pool(group, balancer)));
-    }
-    for group in state.balancing.target_groups.values_mut() {
-        group.cut.clear();
-    }
-    specs
-}
-
-fn carries_tcp(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Tcp | Protocol::TcpUdp)
-}
-
-fn on_every_zone<'a>(
-    listener: &'a Listener,
-    balancer: &'a LoadBalancer,
-    pool: &'a Pool,
-) -> impl Iterator<Item = ListenerSpec> + use<'a> {
-    balancer.zones.iter().map(|(name, zone)| ListenerSpec {
-        address: SocketAddr::new(IpAddr::V4(zone.address), listener.port),
-        id: listener.arn.clone(),
-        zone: name.clone(),
-        pool: pool.clone(),
-    })
-}
-
-fn pool(group: &TargetGroup, balancer: &LoadBalancer) -> Pool {
-    let cut_unhealthy = group.attribute_is("target_health_state.unhealthy.connection_termination.enabled", "true");
-    let target = |key: &TargetKey, target: &crate::model::balancing::Target| PoolTarget {
-        address: SocketAddr::new(target.address, key.port),
-        zone: target.zone.clone(),
-        healthy: target.health == Health::Healthy,
-        draining: target.draining,
-        // Takes effect when it becomes true; a pool that fails open may use the target afterwards.
-        terminate: cut_unhealthy && matches!(target.health, Health::Unhealthy { .. }),
-    };
-    let present = group.targets.iter().filter(|(_, target)| target.disuse.is_none()).map(|(key, value)| target(key, value));
-    let gone = group.cut.iter().map(|&(address, port)| PoolTarget {
-        address: SocketAddr::new(address, port),
-        zone: None,
-        healthy: false,
-        draining: true,
-        terminate: true,
-    });
-    Pool {
-        targets: present.chain(gone).collect(),
-        cross_zone: group.crosses_zones(balancer),
-        proxy_protocol_v2: group.attribute_is("proxy_protocol_v2.enabled", "true"),
-    }
 }

@@ -17,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
+use crate::address_map::AddressMap;
+
 /// Seconds that an address may be cached: what ELB's names have.
 const TTL: u32 = 60;
 
@@ -39,6 +41,16 @@ pub(crate) enum Answer {
     Addresses(Vec<IpAddr>),
     /// It does not.
     NoSuchName,
+}
+
+impl Answer {
+    /// The same with the addresses where they are on this machine.
+    pub(crate) fn mapped(self, map: &AddressMap) -> Self {
+        match self {
+            Self::Addresses(addresses) => Self::Addresses(addresses.into_iter().map(|address| map.to_local(address)).collect()),
+            Self::NoSuchName => Self::NoSuchName,
+        }
+    }
 }
 
 /// The meaning of a name, which is given in lower case and without the trailing dot.

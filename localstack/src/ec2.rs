@@ -2,17 +2,27 @@
 //!
 //! One file per kind of resource beside this one; `filter.rs` has filters, identifiers and pages, `show.rs` writes resources as XML.
 
+mod addresses;
 mod filter;
 mod instances;
+mod ipv6;
+mod launch;
 mod network;
 mod permissions;
+mod prefix_lists;
+mod routing;
 mod rules;
 mod security_groups;
+mod settings;
 mod show;
 mod tags;
+mod tokens;
 
+pub(crate) use ipv6::add as add_ipv6;
 pub(crate) use network::{add_subnet, add_vpc};
 pub(crate) use security_groups::add as add_security_group;
+pub(crate) use tags::tagged;
+pub(crate) use tags::tags_of_id as tags_of;
 
 use crate::query::Dialect;
 use crate::service::{Action, Service};
@@ -23,7 +33,18 @@ pub(crate) const SERVICE: Service = Service {
     version: "2016-11-15",
     namespace: "http://ec2.amazonaws.com/doc/2016-11-15/",
     dialect: Dialect::Ec2,
-    actions: &[NETWORK, INSTANCES, SECURITY_GROUPS, TAGS],
+    actions: &[
+        NETWORK,
+        routing::ACTIONS,
+        ipv6::ACTIONS,
+        settings::ACTIONS,
+        addresses::ACTIONS,
+        INSTANCES,
+        launch::ACTIONS,
+        SECURITY_GROUPS,
+        prefix_lists::ACTIONS,
+        TAGS,
+    ],
 };
 
 const NETWORK: &[Action] = &[
@@ -32,6 +53,7 @@ const NETWORK: &[Action] = &[
         parameters: &[
             "CidrBlock!",
             "InstanceTenancy:default",
+            "AmazonProvidedIpv6CidrBlock:bool",
             "TagSpecification.#.ResourceType",
             "TagSpecification.#.Tag.#.Key",
             "TagSpecification.#.Tag.#.Value",
@@ -52,6 +74,7 @@ const NETWORK: &[Action] = &[
             "CidrBlock!",
             "AvailabilityZone",
             "AvailabilityZoneId",
+            "Ipv6CidrBlock",
             "TagSpecification.#.ResourceType",
             "TagSpecification.#.Tag.#.Key",
             "TagSpecification.#.Tag.#.Value",
@@ -64,23 +87,6 @@ const NETWORK: &[Action] = &[
         name: "DescribeSubnets",
         parameters: &["SubnetId.#", "Filter.#.Name", "Filter.#.Value.#", "MaxResults:5-1000", "NextToken", "DryRun:bool"],
         run: network::describe_subnets,
-    },
-    Action {
-        name: "DescribeRouteTables",
-        parameters: &["RouteTableId.#", "Filter.#.Name", "Filter.#.Value.#", "MaxResults:5-100", "NextToken", "DryRun:bool"],
-        run: network::describe_route_tables,
-    },
-    Action {
-        name: "DescribeInternetGateways",
-        parameters: &[
-            "InternetGatewayId.#",
-            "Filter.#.Name",
-            "Filter.#.Value.#",
-            "MaxResults:5-1000",
-            "NextToken",
-            "DryRun:bool",
-        ],
-        run: network::describe_internet_gateways,
     },
     Action {
         name: "DescribeAvailabilityZones",
@@ -149,6 +155,11 @@ const SECURITY_GROUPS: &[Action] = &[
         ],
         run: security_groups::describe,
     },
+    Action {
+        name: "GetSecurityGroupsForVpc",
+        parameters: &["VpcId!", "Filter.#.Name", "Filter.#.Value.#", "MaxResults:5-1000", "NextToken", "DryRun:bool"],
+        run: security_groups::for_vpc,
+    },
     Action { name: "DeleteSecurityGroup", parameters: &["GroupId!", "DryRun:bool"], run: security_groups::delete },
     Action { name: "AuthorizeSecurityGroupIngress", parameters: permissions::AUTHORIZE, run: rules::authorize_ingress },
     Action { name: "AuthorizeSecurityGroupEgress", parameters: permissions::AUTHORIZE, run: rules::authorize_egress },
@@ -177,6 +188,7 @@ const SECURITY_GROUPS: &[Action] = &[
             "SecurityGroupRule.#.SecurityGroupRule.CidrIpv4",
             "SecurityGroupRule.#.SecurityGroupRule.CidrIpv6",
             "SecurityGroupRule.#.SecurityGroupRule.ReferencedGroupId",
+            "SecurityGroupRule.#.SecurityGroupRule.PrefixListId",
             "SecurityGroupRule.#.SecurityGroupRule.Description",
             "DryRun:bool",
         ],

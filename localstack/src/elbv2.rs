@@ -4,17 +4,26 @@
 //! they are on the wire, which for ELBv2 is without the `Exception` of the documentation.
 
 mod attributes;
+mod capacity;
 mod check;
+mod forward;
+mod ipv6;
 mod limits;
 mod listeners;
 mod load_balancers;
 mod names;
 mod placement;
+mod quic;
+mod quotas;
+mod rules;
 mod show;
 mod tags;
 mod target_groups;
 mod targets;
+mod tls;
+mod trust_stores;
 
+pub(crate) use tags::tags_of_arn as tags_of;
 pub(crate) use targets::describe as describe_target;
 
 use crate::query::Dialect;
@@ -26,7 +35,7 @@ pub(crate) const SERVICE: Service = Service {
     version: "2015-12-01",
     namespace: "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
     dialect: Dialect::Query,
-    actions: &[LOAD_BALANCERS, TARGET_GROUPS, LISTENERS, TAGS],
+    actions: &[LOAD_BALANCERS, TARGET_GROUPS, LISTENERS, TLS, RULES, TAGS, trust_stores::ACTIONS],
 };
 
 const LOAD_BALANCERS: &[Action] = &[
@@ -41,8 +50,10 @@ const LOAD_BALANCERS: &[Action] = &[
             "SubnetMappings.#.SubnetId",
             "SubnetMappings.#.AllocationId",
             "SubnetMappings.#.PrivateIPv4Address",
+            "SubnetMappings.#.IPv6Address",
+            "SubnetMappings.#.SourceNatIpv6Prefix",
             "SecurityGroups.#",
-            "EnablePrefixForIpv6SourceNat:off",
+            "EnablePrefixForIpv6SourceNat:on|off",
             "Tags.#.Key",
             "Tags.#.Value",
         ],
@@ -62,8 +73,10 @@ const LOAD_BALANCERS: &[Action] = &[
             "SubnetMappings.#.SubnetId",
             "SubnetMappings.#.AllocationId",
             "SubnetMappings.#.PrivateIPv4Address",
+            "SubnetMappings.#.IPv6Address",
+            "SubnetMappings.#.SourceNatIpv6Prefix",
             "IpAddressType:ipv4|dualstack|dualstack-without-public-ipv4",
-            "EnablePrefixForIpv6SourceNat:off",
+            "EnablePrefixForIpv6SourceNat:on|off",
         ],
         run: load_balancers::set_subnets,
     },
@@ -76,6 +89,21 @@ const LOAD_BALANCERS: &[Action] = &[
         name: "SetIpAddressType",
         parameters: &["LoadBalancerArn!", "IpAddressType:ipv4|dualstack|dualstack-without-public-ipv4!"],
         run: load_balancers::set_ip_address_type,
+    },
+    Action { name: "DescribeCapacityReservation", parameters: &["LoadBalancerArn!"], run: capacity::describe },
+    Action {
+        name: "ModifyCapacityReservation",
+        parameters: &[
+            "LoadBalancerArn!",
+            "MinimumLoadBalancerCapacity.CapacityUnits:1-2147483647",
+            "ResetCapacityReservation:bool",
+        ],
+        run: capacity::modify,
+    },
+    Action {
+        name: "ModifyIpPools",
+        parameters: &["LoadBalancerArn!", "IpamPools.Ipv4IpamPoolId", "RemoveIpamPools.#:ipv4"],
+        run: capacity::modify_ip_pools,
     },
     Action { name: "DescribeLoadBalancerAttributes", parameters: &["LoadBalancerArn!"], run: attributes::describe_load_balancer },
     Action {
@@ -139,17 +167,36 @@ const TARGET_GROUPS: &[Action] = &[
     },
     Action {
         name: "RegisterTargets",
-        parameters: &["TargetGroupArn!", "Targets.#.Id!", "Targets.#.Port:1-65535", "Targets.#.AvailabilityZone"],
+        parameters: &[
+            "TargetGroupArn!",
+            "Targets.#.Id!",
+            "Targets.#.Port:1-65535",
+            "Targets.#.AvailabilityZone",
+            "Targets.#.QuicServerId",
+        ],
         run: targets::register,
     },
     Action {
         name: "DeregisterTargets",
-        parameters: &["TargetGroupArn!", "Targets.#.Id!", "Targets.#.Port:1-65535", "Targets.#.AvailabilityZone"],
+        parameters: &[
+            "TargetGroupArn!",
+            "Targets.#.Id!",
+            "Targets.#.Port:1-65535",
+            "Targets.#.AvailabilityZone",
+            "Targets.#.QuicServerId",
+        ],
         run: targets::deregister,
     },
     Action {
         name: "DescribeTargetHealth",
-        parameters: &["TargetGroupArn!", "Targets.#.Id", "Targets.#.Port:1-65535", "Targets.#.AvailabilityZone"],
+        parameters: &[
+            "TargetGroupArn!",
+            "Targets.#.Id",
+            "Targets.#.Port:1-65535",
+            "Targets.#.AvailabilityZone",
+            "Targets.#.QuicServerId",
+            "Include.#:AnomalyDetection|All",
+        ],
         run: targets::describe_health,
     },
 ];
@@ -163,13 +210,15 @@ const LISTENERS: &[Action] = &[
             "Port:1-65535!",
             "SslPolicy",
             "Certificates.#.CertificateArn",
+            "Certificates.#.IsDefault:bool",
             "AlpnPolicy.#",
             "DefaultActions.#.Type:forward|authenticate-oidc|authenticate-cognito|redirect|fixed-response|jwt-validation!",
             "DefaultActions.#.TargetGroupArn",
             "DefaultActions.#.Order:1-50000",
             "DefaultActions.#.ForwardConfig.TargetGroups.#.TargetGroupArn",
             "DefaultActions.#.ForwardConfig.TargetGroups.#.Weight:0-999",
-            "DefaultActions.#.ForwardConfig.TargetGroupStickinessConfig.Enabled:false",
+            "DefaultActions.#.ForwardConfig.TargetGroupStickinessConfig.Enabled:bool",
+            "DefaultActions.#.ForwardConfig.TargetGroupStickinessConfig.DurationSeconds:int",
             "Tags.#.Key",
             "Tags.#.Value",
         ],
@@ -188,13 +237,15 @@ const LISTENERS: &[Action] = &[
             "Port:1-65535",
             "SslPolicy",
             "Certificates.#.CertificateArn",
+            "Certificates.#.IsDefault:bool",
             "AlpnPolicy.#",
             "DefaultActions.#.Type:forward|authenticate-oidc|authenticate-cognito|redirect|fixed-response|jwt-validation",
             "DefaultActions.#.TargetGroupArn",
             "DefaultActions.#.Order:1-50000",
             "DefaultActions.#.ForwardConfig.TargetGroups.#.TargetGroupArn",
             "DefaultActions.#.ForwardConfig.TargetGroups.#.Weight:0-999",
-            "DefaultActions.#.ForwardConfig.TargetGroupStickinessConfig.Enabled:false",
+            "DefaultActions.#.ForwardConfig.TargetGroupStickinessConfig.Enabled:bool",
+            "DefaultActions.#.ForwardConfig.TargetGroupStickinessConfig.DurationSeconds:int",
         ],
         run: listeners::modify,
     },
@@ -204,6 +255,78 @@ const LISTENERS: &[Action] = &[
         name: "ModifyListenerAttributes",
         parameters: &["ListenerArn!", "Attributes.#.Key", "Attributes.#.Value!"],
         run: attributes::modify_listener,
+    },
+];
+
+const TLS: &[Action] = &[
+    Action {
+        name: "AddListenerCertificates",
+        parameters: &["ListenerArn!", "Certificates.#.CertificateArn!", "Certificates.#.IsDefault:bool"],
+        run: tls::add,
+    },
+    Action {
+        name: "RemoveListenerCertificates",
+        parameters: &["ListenerArn!", "Certificates.#.CertificateArn!", "Certificates.#.IsDefault:bool"],
+        run: tls::remove,
+    },
+    Action {
+        name: "DescribeListenerCertificates",
+        parameters: &["ListenerArn!", "Marker", "PageSize:1-400"],
+        run: tls::describe,
+    },
+    Action {
+        name: "DescribeSSLPolicies",
+        parameters: &["Names.#", "LoadBalancerType:application|gateway|network", "Marker", "PageSize:1-400"],
+        run: tls::describe_policies,
+    },
+];
+
+const RULES: &[Action] = &[
+    Action {
+        name: "DescribeRules",
+        parameters: &["ListenerArn", "RuleArns.#", "Marker", "PageSize:1-400"],
+        run: rules::describe,
+    },
+    Action {
+        name: "CreateRule",
+        parameters: &[
+            "ListenerArn!",
+            "Priority:1-50000!",
+            "Conditions.#.Field!",
+            "Conditions.#.SourceIpConfig.IpAddressType:ipv4|ipv6",
+            "Actions.#.Type:forward|authenticate-oidc|authenticate-cognito|redirect|fixed-response|jwt-validation!",
+            "Actions.#.TargetGroupArn",
+            "Actions.#.Order:1-50000",
+            "Actions.#.ForwardConfig.TargetGroups.#.TargetGroupArn",
+            "Actions.#.ForwardConfig.TargetGroups.#.Weight:0-999",
+            "Actions.#.ForwardConfig.TargetGroupStickinessConfig.Enabled:bool",
+            "Actions.#.ForwardConfig.TargetGroupStickinessConfig.DurationSeconds:int",
+            "Tags.#.Key",
+            "Tags.#.Value",
+        ],
+        run: rules::create,
+    },
+    Action {
+        name: "ModifyRule",
+        parameters: &[
+            "RuleArn!",
+            "Conditions.#.Field",
+            "Conditions.#.SourceIpConfig.IpAddressType:ipv4|ipv6",
+            "Actions.#.Type:forward|authenticate-oidc|authenticate-cognito|redirect|fixed-response|jwt-validation",
+            "Actions.#.TargetGroupArn",
+            "Actions.#.Order:1-50000",
+            "Actions.#.ForwardConfig.TargetGroups.#.TargetGroupArn",
+            "Actions.#.ForwardConfig.TargetGroups.#.Weight:0-999",
+            "Actions.#.ForwardConfig.TargetGroupStickinessConfig.Enabled:bool",
+            "Actions.#.ForwardConfig.TargetGroupStickinessConfig.DurationSeconds:int",
+        ],
+        run: rules::modify,
+    },
+    Action { name: "DeleteRule", parameters: &["RuleArn!"], run: rules::delete },
+    Action {
+        name: "SetRulePriorities",
+        parameters: &["RulePriorities.#.RuleArn!", "RulePriorities.#.Priority:1-50000"],
+        run: rules::set_priorities,
     },
 ];
 

@@ -1,97 +1,104 @@
 //! The record of every call: who asked what of which account and region, and what came of it.
 //!
-//! Plain data behind one lock; imports nothing of the crate. `server/aws.rs` writes it before the caller sees the answer, so a test that
-//! acts on an entry acts before the caller can.
+//! A ring behind one lock; `journal/entry.rs` is what one call leaves behind, `journal/filter.rs` picks calls. Written before the caller sees
+//! the answer, so a test that acts on an entry acts before the caller can. `server/journal.rs` serves it over HTTP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio::sync::watch;
 
-/// How many entries are kept; older ones are forgotten.
-const CAPACITY: usize = 200_000;
+mod entry;
+mod filter;
 
-/// One call.
-#[derive(Clone, Debug, Serialize)]
-pub struct Entry {
-    /// Rises by one with each call, never reused, not even after [`Journal::clear`].
-    pub sequence: u64,
-    /// When the call arrived, on the emulator's clock.
-    #[serde(serialize_with = "as_text")]
-    pub time: Timestamp,
-    /// The 12-digit account.
-    pub account: String,
-    /// The region, for example `us-west-2`.
-    pub region: String,
-    /// The caller's `User-Agent`; `landfall-localstack/by-hand` for calls made through [`crate::Region::call`].
-    pub user_agent: String,
-    /// `elasticloadbalancing`, `ec2` or `sts`.
+pub(crate) use entry::is_write;
+pub use entry::{Entry, Outcome};
+pub use filter::{Filter, OutcomeKind};
+
+/// How many entries are kept; older ones are forgotten.
+pub(crate) const CAPACITY: usize = 200_000;
+
+/// How much text (parameters above all) the kept entries may hold: a single call can register a thousand targets.
+pub(crate) const CAPACITY_BYTES: usize = 64 << 20;
+
+/// The journal of an emulator or of a proxy. Clones share the same entries.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    ring: Arc<Mutex<Ring>>,
+    next: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    dropped: u64,
+    counts: BTreeMap<(String, String), Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    calls: u64,
+    errors: u64,
+    faults: u64,
+}
+
+/// How often an action was called since the start or the last [`Journal::clear`], whether its entries are still kept or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActionCount {
+    /// `elasticloadbalancing`, `ec2` or another name of a credential scope.
     pub service: String,
     /// The action, for example `CreateLoadBalancer`.
     pub action: String,
-    /// All form fields but `Action` and `Version`.
-    pub parameters: BTreeMap<String, String>,
-    /// What the caller was told.
-    pub result: Outcome,
-    /// The fault that was injected, if any.
-    pub fault: Option<String>,
-    /// From the arrival of the call to its answer, injected delays included.
-    #[serde(with = "crate::durations::seconds")]
-    pub duration: Duration,
-    /// Whether the action can change anything: its name does not begin with `Describe`, `Get` or `List`.
-    pub write: bool,
-    /// The request id of the answer.
-    pub request_id: String,
+    /// All calls.
+    pub calls: u64,
+    /// Those that were answered with an error, or not at all.
+    pub errors: u64,
+    /// Those that met with a fault on purpose.
+    pub faults: u64,
 }
 
-/// What the caller of a call was told.
+/// What the journal holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Success.
-    Ok,
-    /// An error with AWS's code and the HTTP status.
-    Error {
-        /// AWS's error code, empty for an answer that is not AWS's XML.
-        code: String,
-        /// HTTP status.
-        status: u16,
-    },
-    /// Nothing: the connection was closed.
-    Dropped,
+pub struct Counts {
+    /// Entries that can be read.
+    pub kept: usize,
+    /// Entries that are forgotten because the ring was full (200,000 entries, or 64 MiB of text).
+    pub dropped: u64,
+    /// The sequence number that the next call will get.
+    pub next_sequence: u64,
+    /// By service and action.
+    pub actions: Vec<ActionCount>,
 }
 
-/// The journal of an emulator. Clones share the same entries.
-#[derive(Clone, Debug)]
-pub struct Journal {
-    entries: Arc<Mutex<VecDeque<Entry>>>,
-    next: Arc<watch::Sender<u64>>,
+/// A piece of the journal, for readers that follow it.
+pub(crate) struct Piece {
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// Where to read on.
+    pub(crate) next: u64,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { entries: Arc::default(), next: Arc::new(watch::Sender::new(1)) }
+        Self { ring: Arc::default(), next: Arc::new(watch::Sender::new(1)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends `entry`, giving it its sequence number.
+    /// Appends `entry`, giving it its sequence number. Secrets among its parameters are not kept.
     pub(crate) fn record(&self, mut entry: Entry) {
-        let mut entries = self.lock();
+        entry.redact();
+        let mut ring = self.lock();
         entry.sequence = *self.next.borrow();
-        if entries.len() == CAPACITY {
-            entries.pop_front();
-        }
-        entries.push_back(entry);
+        ring.push(entry);
         self.next.send_modify(|next| *next += 1);
     }
 
-    /// All entries, oldest first (the newest 200,000).
+    /// All entries, oldest first (as many as are kept: the newest 200,000, and no more than 64 MiB of text).
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.since(0)
@@ -100,9 +107,26 @@ impl Journal {
     /// The entries with this sequence number or a later one, oldest first.
     #[must_use]
     pub fn since(&self, sequence: u64) -> Vec<Entry> {
-        let entries = self.lock();
-        let from = entries.partition_point(|entry| entry.sequence < sequence);
-        entries.iter().skip(from).cloned().collect()
+        self.piece(sequence, usize::MAX).entries.iter().map(|entry| Entry::clone(entry)).collect()
+    }
+
+    /// The entries from `sequence` on that `filter` accepts, oldest first; the newest `limit` of them.
+    #[must_use]
+    pub fn select(&self, sequence: u64, filter: &Filter, limit: usize) -> Vec<Entry> {
+        let entries = self.piece(sequence, usize::MAX).entries;
+        let mut newest: Vec<Entry> =
+            entries.iter().rev().filter(|entry| filter.accepts(entry)).take(limit).map(|entry| Entry::clone(entry)).collect();
+        newest.reverse();
+        newest
+    }
+
+    /// At most `size` entries from `sequence` on.
+    pub(crate) fn piece(&self, sequence: u64, size: usize) -> Piece {
+        let ring = self.lock();
+        let from = ring.entries.partition_point(|entry| entry.sequence < sequence);
+        let entries: Vec<Arc<Entry>> = ring.entries.iter().skip(from).take(size).map(Arc::clone).collect();
+        let next = entries.last().map_or_else(|| sequence.max(*self.next.borrow()), |last| last.sequence + 1);
+        Piece { entries, next }
     }
 
     /// The sequence number that the next call will get: remember it before an act, then ask [`Journal::since`] what the act caused.
@@ -111,83 +135,83 @@ impl Journal {
         *self.next.borrow()
     }
 
-    /// Forgets all entries. Sequence numbers go on.
+    /// How much is kept, how much was dropped, and how often each action was called.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let ring = self.lock();
+        let action = |((service, action), count): (&(String, String), &Count)| ActionCount {
+            service: service.clone(),
+            action: action.clone(),
+            calls: count.calls,
+            errors: count.errors,
+            faults: count.faults,
+        };
+        Counts {
+            kept: ring.entries.len(),
+            dropped: ring.dropped,
+            next_sequence: *self.next.borrow(),
+            actions: ring.counts.iter().map(action).collect(),
+        }
+    }
+
+    /// Forgets all entries and counts. Sequence numbers go on.
     pub fn clear(&self) {
-        self.lock().clear();
+        *self.lock() = Ring::default();
     }
 
     /// The first entry from sequence number `from` on that `predicate` accepts, waiting up to `timeout` for it to happen.
     pub async fn wait_for(&self, from: u64, predicate: impl Fn(&Entry) -> bool, timeout: Duration) -> Option<Entry> {
-        let mut next = self.next.subscribe();
-        let mut from = from;
+        self.collect(from, predicate, 1, timeout).await.into_iter().next()
+    }
+
+    /// The first `count` entries from sequence number `from` on that `filter` accepts, waiting up to `timeout` for them to happen. Fewer
+    /// when the time ran out.
+    pub async fn wait_for_calls(&self, from: u64, filter: &Filter, count: usize, timeout: Duration) -> Vec<Entry> {
+        self.collect(from, |entry| filter.accepts(entry), count, timeout).await
+    }
+
+    async fn collect(&self, from: u64, accepts: impl Fn(&Entry) -> bool, count: usize, timeout: Duration) -> Vec<Entry> {
+        let mut next = self.changes();
+        let (mut from, mut found) = (from, Vec::new());
         let search = async {
-            loop {
-                let seen = *next.borrow_and_update();
-                {
-                    let entries = self.lock();
-                    let start = entries.partition_point(|entry| entry.sequence < from);
-                    if let Some(entry) = entries.iter().skip(start).find(|entry| predicate(entry)) {
-                        return Some(entry.clone());
-                    }
-                }
-                from = from.max(seen);
-                if next.changed().await.is_err() {
-                    return None;
+            while found.len() < count {
+                next.mark_unchanged();
+                let piece = self.piece(from, usize::MAX);
+                from = piece.next;
+                let accepted = piece.entries.iter().filter(|entry| accepts(entry)).map(|entry| Entry::clone(entry));
+                found.extend(accepted.take(count - found.len()));
+                // The sender lives as long as `self`, so this only ever reports a new entry.
+                if found.len() < count && next.changed().await.is_err() {
+                    return;
                 }
             }
         };
-        tokio::time::timeout(timeout, search).await.ok().flatten()
+        // Out of time: what was found is the answer.
+        let _ = tokio::time::timeout(timeout, search).await;
+        found
+    }
+
+    /// Each [`watch::Receiver::changed`] means that there are new entries.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.next.subscribe()
     }
 }
 
-fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(time)
-}
-
-/// Whether an action can change anything.
-pub(crate) fn is_write(action: &str) -> bool {
-    !["Describe", "Get", "List"].iter().any(|prefix| action.starts_with(prefix))
+impl Ring {
+    fn push(&mut self, entry: Entry) {
+        let count = self.counts.entry((entry.service.clone(), entry.action.clone())).or_default();
+        count.calls += 1;
+        count.errors += u64::from(entry.result != Outcome::Ok);
+        count.faults += u64::from(entry.fault.is_some());
+        self.bytes += entry.size();
+        self.entries.push_back(Arc::new(entry));
+        while self.entries.len() > CAPACITY || (self.bytes > CAPACITY_BYTES && self.entries.len() > 1) {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.bytes -= oldest.size();
+            self.dropped += 1;
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(action: &str) -> Entry {
-        Entry {
-            sequence: 0,
-            time: Timestamp::UNIX_EPOCH,
-            account: "000000000000".to_owned(),
-            region: "us-west-2".to_owned(),
-            user_agent: "test".to_owned(),
-            service: "ec2".to_owned(),
-            action: action.to_owned(),
-            parameters: BTreeMap::new(),
-            result: Outcome::Ok,
-            fault: None,
-            duration: Duration::ZERO,
-            write: is_write(action),
-            request_id: String::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn waits_for_what_has_happened_and_for_what_will() {
-        let journal = Journal::new();
-        journal.record(entry("DescribeVpcs"));
-        let from = journal.next_sequence();
-        journal.record(entry("CreateTags"));
-        let found = journal.wait_for(from, |entry| entry.write, Duration::from_secs(5)).await.unwrap();
-        assert_eq!((found.sequence, found.action.as_str()), (2, "CreateTags"));
-        let waiting = tokio::spawn({
-            let journal = journal.clone();
-            async move { journal.wait_for(1, |entry| entry.action == "DeleteTags", Duration::from_secs(5)).await }
-        });
-        tokio::task::yield_now().await;
-        journal.record(entry("DeleteTags"));
-        assert_eq!(waiting.await.unwrap().unwrap().sequence, 3);
-        journal.clear();
-        assert_eq!((journal.entries().len(), journal.next_sequence()), (0, 4));
-        assert!(journal.wait_for(1, |_| true, Duration::from_millis(1)).await.is_none());
-    }
-}
+mod tests;

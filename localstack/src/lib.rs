@@ -1,17 +1,23 @@
-//! An emulator of the part of AWS that network load balancers need: ELBv2, EC2 networking, STS, with a data plane and DNS.
+//! An emulator of the part of AWS that network load balancers need: ELBv2, EC2 networking, certificates of ACM and IAM, tagging, STS, with a
+//! data plane and DNS.
 //!
 //! ```text
-//! HTTP ─▶ server ─▶ server/aws ──▶ elbv2 │ ec2 │ sts ──▶ model ◀── world (seed)
-//!            │        │   └─ faults, journal               ▲ timers, settled before every look
+//! HTTP ─▶ server ─▶ server/aws ──▶ elbv2 │ ec2 │ acm … ──▶ model ◀── world (seed)
+//!            │        │   └─ policy, faults, journal       ▲ timers, settled before every look
 //!            └─▶ server/admin (/_landfall, /_localstack)   ├── health     (real probes)
-//!                                                          ├── dataplane  (real TCP)
+//!                                                          ├── dataplane  (real TCP and UDP)
 //!                                                          └── resolve ◀─ dns
 //! ```
 //!
-//! In process: [`Emulator::start`]. As a program: `landfall-localstack`, see `main.rs`. Faithfulness is the point: where AWS's behaviour is
+//! `proxy` puts the same faults and journal in front of another endpoint. In process: [`Emulator::start`]. As a program: `landfall-localstack`, see `main.rs`. Faithfulness is the point: where AWS's behaviour is
 //! known it is followed, where it is not the nastier choice is made, and nothing that is not emulated ever answers success.
 
+mod acm;
+mod address_map;
+mod certificate;
 mod clock;
+mod conditions;
+mod consistency;
 mod dataplane;
 mod dns;
 mod durations;
@@ -19,19 +25,28 @@ mod ec2;
 mod elbv2;
 mod error;
 mod faults;
+mod firewall;
 mod glob;
 mod health;
+mod iam;
 mod ids;
 mod journal;
+mod json;
 mod model;
 mod page;
+mod policy;
+mod proxy;
+mod proxy_protocol;
 mod query;
 mod region;
 mod resolve;
 mod server;
 mod service;
 mod shared;
+mod snapshot;
 mod sts;
+mod tagging;
+mod tls;
 mod world;
 mod xml;
 
@@ -42,17 +57,28 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use address_map::{AddressMap, AddressMapError};
 pub use clock::Clock;
-pub use durations::Durations;
+pub use conditions::{Conditions, ConditionsError};
+pub use durations::{DurationError, Durations};
 pub use error::ApiError;
-pub use faults::{Fault, Faults, Rule, RuleId};
-pub use journal::{Entry, Journal, Outcome};
+pub use faults::{Edit, Fault, Faults, Rule, RuleError, RuleId, SETS as FAULT_SETS};
+pub use journal::{ActionCount, Counts, Entry, Filter, Journal, Outcome, OutcomeKind};
+pub use model::quotas::Quotas;
+pub use policy::{Policy, PolicyError};
+pub use proxy::{Proxy, ProxyError, ProxyOptions};
 pub use region::{
     BY_HAND, InterfaceSummary, ListenerSummary, LoadBalancerSummary, NotFound, Region, RuleSummary, SecurityGroupSummary,
     Snapshot, TargetGroupSummary, TargetHealth, TargetSummary, ZoneSummary,
 };
-pub use world::{InstanceSpec, SecurityGroupSpec, Seeded, SubnetSpec, World, WorldError, WorldOptions, WorldSpec};
+pub use server::localstack::health;
+pub use snapshot::RestoreError;
+pub use world::{
+    InstanceSpec, PlacedWorld, SecurityGroupSpec, Seeded, SubnetSpec, World, WorldError, WorldFileError, WorldOptions, WorldSpec,
+    read_worlds,
+};
 
+use dataplane::{Capabilities, Wiring, forward};
 use shared::Shared;
 
 /// How an emulator is set up.
@@ -64,6 +90,15 @@ pub struct Options {
     pub dns: Option<SocketAddr>,
     /// Whether listeners accept connections.
     pub data_plane: DataPlane,
+    /// Whether security-group rules hold on the way of traffic and health checks.
+    pub security_groups: SecurityGroups,
+    /// Where the addresses of VPCs are on this machine.
+    pub address_map: AddressMap,
+    /// Added to the numbers of listeners' ports below 1024, for processes that cannot open those.
+    pub low_port_offset: u16,
+    /// Whether targets see the addresses of clients on other machines (Linux, `CAP_NET_ADMIN`): the network has to bring the targets' answers
+    /// to those addresses back to this machine's sockets. The addresses of clients on this machine are kept without it.
+    pub transparent: bool,
     /// How long things take.
     pub durations: Durations,
     /// Identifiers are derived from it: the same calls in the same order get the same identifiers.
@@ -71,10 +106,20 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Loopback, any port, no DNS, no data plane, [`Durations::instant`], seed 1.
+    /// Loopback, any port, no DNS, no data plane, rules ignored, addresses as they are, [`Durations::instant`], seed 1.
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, dns: None, data_plane: DataPlane::Off, durations: Durations::instant(), seed: 1 }
+        Self {
+            listen,
+            dns: None,
+            data_plane: DataPlane::Off,
+            security_groups: SecurityGroups::Ignored,
+            address_map: AddressMap::default(),
+            low_port_offset: 0,
+            transparent: false,
+            durations: Durations::instant(),
+            seed: 1,
+        }
     }
 }
 
@@ -84,8 +129,18 @@ pub enum DataPlane {
     /// Control plane only.
     #[default]
     Off,
-    /// TCP listeners are open on the load balancers' addresses, which have to be local to this process's network namespace.
+    /// Listeners are open on the load balancers' addresses, which have to be local to this process's network namespace.
     On,
+}
+
+/// Whether security-group rules hold on the way of traffic and health checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SecurityGroups {
+    /// Rules are stored and shown, and everything gets through.
+    #[default]
+    Ignored,
+    /// What no rule lets through is dropped without an answer, as in a VPC.
+    Enforced,
 }
 
 /// Why an emulator did not start.
@@ -126,22 +181,33 @@ impl Emulator {
         let listener = TcpListener::bind(options.listen).await.map_err(refused("the AWS API", options.listen))?;
         let address = listener.local_addr().map_err(refused("the AWS API", options.listen))?;
         let shared = Arc::new(Shared::new(options.durations, options.seed));
+        let wiring = Wiring {
+            addresses: options.address_map,
+            low_port_offset: options.low_port_offset,
+            firewall: options.security_groups == SecurityGroups::Enforced,
+            transparent: options.transparent && forward::may_use_foreign_addresses(),
+        };
+        if options.transparent && !wiring.transparent {
+            tracing::warn!("targets see the addresses of clients on this machine only: others need Linux and CAP_NET_ADMIN");
+        }
+        let _ = shared.capabilities.set(Capabilities::new(&wiring, options.data_plane == DataPlane::On));
         let shutdown = CancellationToken::new();
         let guard = shutdown.clone().drop_guard();
         let dns = match options.dns {
             None => None,
             Some(asked) => {
                 let lookup = Arc::clone(&shared);
-                let lookup = Arc::new(move |name: &str| resolve::lookup(&lookup, name));
+                let addresses = wiring.addresses.clone();
+                let lookup = Arc::new(move |name: &str| resolve::lookup(&lookup, name).mapped(&addresses));
                 Some(dns::serve(asked, lookup, shutdown.clone()).await.map_err(refused("DNS", asked))?)
             }
         };
         // The tracker waits for the tasks; their handles are of no use.
         let tasks = TaskTracker::new();
         drop(tasks.spawn(server::run(listener, Arc::clone(&shared), shutdown.clone())));
-        drop(tasks.spawn(health::run(Arc::clone(&shared), shutdown.clone())));
+        drop(tasks.spawn(health::run(Arc::clone(&shared), wiring.clone(), shutdown.clone())));
         if options.data_plane == DataPlane::On {
-            drop(tasks.spawn(dataplane::run(Arc::clone(&shared), shutdown.clone())));
+            drop(tasks.spawn(dataplane::run(Arc::clone(&shared), wiring, shutdown.clone())));
         }
         tasks.close();
         Ok(Self { running: Arc::new(Running { shared, address, dns, tasks, shutdown, _guard: guard }) })
@@ -183,6 +249,22 @@ impl Emulator {
         self.running.shared.faults.clone()
     }
 
+    /// All of its state as one JSON document, for [`Emulator::restore`] of this or another emulator. Private keys are in it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON, which does not happen.
+    pub fn save(&self) -> Result<String, serde_json::Error> {
+        snapshot::save(&self.running.shared)
+    }
+
+    /// Puts a saved state in the place of all that is there: clock, durations, accounts. Journal and fault rules stay.
+    ///
+    /// # Errors
+    /// When it is not a state, or of another version; nothing has changed then.
+    pub fn restore(&self, saved: &str) -> Result<(), RestoreError> {
+        snapshot::restore(&self.running.shared, saved.as_bytes())
+    }
+
     /// Sets how long things take that begin from now on.
     pub fn set_durations(&self, durations: Durations) {
         self.running.shared.set_durations(durations);
@@ -192,6 +274,19 @@ impl Emulator {
     #[must_use]
     pub fn durations(&self) -> Durations {
         self.running.shared.durations()
+    }
+
+    /// Puts faults, durations, quotas and a policy in force, as one file describes them.
+    ///
+    /// # Errors
+    /// What is wrong with them; then nothing has changed.
+    pub fn set_conditions(&self, conditions: Conditions) -> Result<(), ConditionsError> {
+        conditions.apply(&self.running.shared)
+    }
+
+    /// Holds callers to a policy from now on: those of one account, or all. `None` ends it. Calls by hand are free.
+    pub fn enforce(&self, policy: Option<Policy>, account: Option<&str>) {
+        self.running.shared.policy.set(policy, account.map(str::to_owned));
     }
 
     /// Stops it, whatever other clones there are; when this returns, the API and the listeners accept no connections any more.

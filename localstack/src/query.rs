@@ -1,7 +1,7 @@
-//! The parameters of a call in AWS's query protocols, and the check of them against an action's declared parameters.
+//! The parameters of a call as a form, and the check of them against an action's declared parameters.
 //!
 //! Imports `error.rs`. Both spellings of a list are read (`Tags.member.1.Key` of ELBv2, `Tag.1.Key` of EC2). The declarations are the
-//! tables in `elbv2.rs`, `ec2.rs` and `sts.rs`: what a table does not name is refused, so nothing is ever silently ignored.
+//! tables of the services: what a table does not name is refused, so nothing is ever silently ignored.
 
 use std::collections::BTreeMap;
 
@@ -87,12 +87,20 @@ pub(crate) enum Dialect {
     Query,
     /// EC2 (ec2Query).
     Ec2,
+    /// ACM and Resource Groups Tagging (awsJson 1.1, and smithy's CBOR); `json.rs` makes a form of what they send.
+    Json,
+}
+
+impl Dialect {
+    fn validation(self, message: String) -> ApiError {
+        ApiError::new(if self == Self::Json { "ValidationException" } else { "ValidationError" }, message)
+    }
 }
 
 /// Checks a call's fields against the declared parameters of its action: nothing unknown, nothing missing, scalars of their type.
 ///
-/// A declaration is a path with `#` for a list index, then optionally `:` and a type (`bool`, `int`, `1-65535`, `on|off`), then `!` when
-/// the parameter is required.
+/// A declaration is a path with `#` for a list index, then optionally `:` and a type (`bool`, `int`, `blob`, `1-65535`, `on|off`), then `!`
+/// when the parameter is required.
 pub(crate) fn check(form: &Form, declared: &[&str], dialect: Dialect) -> Result<(), ApiError> {
     let declared: Vec<Declaration<'_>> = declared.iter().map(|text| Declaration::parse(text)).collect();
     for (key, value) in form {
@@ -135,7 +143,7 @@ impl<'a> Declaration<'a> {
 
     fn check_value(&self, key: &str, value: &str, dialect: Dialect) -> Result<(), ApiError> {
         let constraint = match self.kind {
-            "" => return Ok(()),
+            "" | "blob" => return Ok(()),
             "bool" if matches!(value, "true" | "false") => return Ok(()),
             "bool" => "be true or false".to_owned(),
             "int" if value.parse::<i64>().is_ok() => return Ok(()),
@@ -158,7 +166,7 @@ impl<'a> Declaration<'a> {
             }
         };
         Err(match dialect {
-            Dialect::Query => ApiError::validation(format!(
+            Dialect::Query | Dialect::Json => dialect.validation(format!(
                 "1 validation error detected: Value '{value}' at '{key}' failed to satisfy constraint: Member must {constraint}"
             )),
             Dialect::Ec2 => {
@@ -168,24 +176,48 @@ impl<'a> Declaration<'a> {
     }
 }
 
+/// The first field of a call that its action does not declare.
+pub(crate) fn undeclared<'a>(form: &'a Form, declared: &[&str]) -> Option<&'a str> {
+    let known = |key: &str, value: &str| {
+        let path = normalize(key);
+        let fits = |declaration: Declaration<'_>| declaration.path == path || value.is_empty() && declaration.is_list(&path);
+        key == "Action" || key == "Version" || declared.iter().any(|text| fits(Declaration::parse(text)))
+    };
+    form.iter().find(|(key, value)| !known(key, value)).map(|(key, _)| key.as_str())
+}
+
+/// The declared type of the parameter that a form field is, `""` for a text; `None` when it is not declared.
+pub(crate) fn declared_kind<'a>(key: &str, declared: &[&'a str]) -> Option<&'a str> {
+    let path = normalize(key);
+    declared.iter().map(|text| Declaration::parse(text)).find(|declaration| declaration.path == path).map(|found| found.kind)
+}
+
 /// `Tags.member.12.Key` and `Tag.12.Key` become `Tags.#.Key` and `Tag.#.Key`.
 fn normalize(key: &str) -> String {
-    let mut out = String::with_capacity(key.len());
-    for part in key.split('.') {
-        if part == "member" {
-            continue;
+    let mut out = Vec::new();
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            "member" if parts.peek().is_some_and(|next| is_index(next)) => {}
+            index if is_index(index) => out.push("#"),
+            // Not the sign for a list index that declarations have.
+            "#" => out.push("(#)"),
+            name => out.push(name),
         }
-        if !out.is_empty() {
-            out.push('.');
-        }
-        out.push_str(if part.bytes().all(|byte| byte.is_ascii_digit()) { "#" } else { part });
     }
-    out
+    out.join(".")
+}
+
+/// Whether it numbers an element: longer lists than nine digits can count are nobody's.
+fn is_index(part: &str) -> bool {
+    (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn unknown(key: &str, dialect: Dialect) -> ApiError {
     match dialect {
-        Dialect::Query => ApiError::validation(format!("The parameter '{key}' is not known to this action of the emulator")),
+        Dialect::Query | Dialect::Json => {
+            dialect.validation(format!("The parameter '{key}' is not known to this action of the emulator"))
+        }
         Dialect::Ec2 => ApiError::new("UnknownParameter", format!("The parameter {key} is not recognized")),
     }
 }
@@ -193,7 +225,7 @@ fn unknown(key: &str, dialect: Dialect) -> ApiError {
 /// The error for a parameter that has to be there and is not.
 pub(crate) fn missing(name: &str, dialect: Dialect) -> ApiError {
     match dialect {
-        Dialect::Query => ApiError::validation(format!(
+        Dialect::Query | Dialect::Json => dialect.validation(format!(
             "1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member must not be null"
         )),
         Dialect::Ec2 => ApiError::new("MissingParameter", format!("The request must contain the parameter {name}")),
@@ -240,6 +272,11 @@ mod tests {
             (&[("Name", "n"), ("Scheme", "public")], "Scheme"),
             (&[("Name", "n"), ("Flag", "yes")], "Flag"),
             (&[("Name", "n"), ("Tags.member.1.Kez", "k")], "Kez"),
+            (&[("Name", "n"), ("Tags.member.9999999999.Key", "k")], "9999999999"),
+            (&[("Name", "n"), ("Tags.member.#.Key", "k")], "Tags.member.#.Key"),
+            (&[("Name", "n"), ("Tags.member..Key", "k")], "Tags.member..Key"),
+            (&[("Name.member", "n")], "Name.member"),
+            (&[("Name", "n"), (".Port", "80")], ".Port"),
         ] {
             let (code, message) = code(fields, Dialect::Query).unwrap_err();
             assert_eq!(code, "ValidationError");

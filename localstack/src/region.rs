@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::ApiError;
 use crate::model::State;
 use crate::model::balancing::{Health, TargetKey};
+use crate::model::quotas::Quotas;
 use crate::server::aws;
 use crate::shared::Shared;
 use crate::world::{self, Seeded, World};
 
+mod overview;
 mod summary;
 
 pub use summary::{
@@ -37,6 +39,8 @@ pub enum TargetHealth {
     Healthy,
     /// `unhealthy`, `Target.FailedHealthChecks`.
     Unhealthy,
+    /// `unavailable`, `Elb.InternalError`.
+    Unavailable,
     /// Back to real health checks, from the start.
     Probed,
 }
@@ -66,7 +70,7 @@ impl Region {
     }
 
     /// Makes one call of the AWS API as another client of the account would, and returns the XML of its answer. It stands in the journal
-    /// with the user agent [`BY_HAND`]; faults do not apply to it.
+    /// with the user agent [`BY_HAND`]; neither faults nor lag apply to it.
     ///
     /// `service` is `elasticloadbalancing`, `ec2` or `sts`; `parameters` are form fields: `("Tags.member.1.Key", "a")`.
     ///
@@ -108,6 +112,7 @@ impl Region {
                     reason: "Target.FailedHealthChecks".to_owned(),
                     description: "Health checks failed".to_owned(),
                 },
+                TargetHealth::Unavailable => Health::Unavailable,
                 TargetHealth::Probed => {
                     state.start_target(target_group, &key, now, durations);
                     return Ok(());
@@ -116,6 +121,17 @@ impl Region {
             state.dirty = true;
             Ok(())
         })
+    }
+
+    /// How much of everything the account may have in the region.
+    #[must_use]
+    pub fn quotas(&self) -> Quotas {
+        self.look(|state| state.quotas)
+    }
+
+    /// Sets how much of everything the account may have in the region; what there is already stays.
+    pub fn set_quotas(&self, quotas: Quotas) {
+        self.shared.with(&self.state, |state, _, _| state.quotas = quotas);
     }
 
     /// The load balancers, by ARN.
@@ -152,6 +168,16 @@ impl Region {
     #[must_use]
     pub fn interfaces(&self) -> Vec<InterfaceSummary> {
         self.look(summary::interfaces)
+    }
+
+    /// What the page shows; see [`overview::overview`].
+    pub(crate) fn overview(&self, matching: &str, limit: usize) -> overview::Overview {
+        self.look(|state| overview::overview(state, matching, limit))
+    }
+
+    /// The first targets of a group, and how many there are.
+    pub(crate) fn first_targets(&self, target_group: &str, limit: usize) -> overview::Listing<TargetSummary> {
+        self.look(|state| overview::targets(state, target_group, limit))
     }
 
     /// All of the above at one moment.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::dns::Answer;
 use crate::model::State;
-use crate::model::balancing::{Health, LoadBalancer, TargetGroup};
+use crate::model::balancing::{Health, LoadBalancer, TargetGroup, Zone};
 use crate::shared::Shared;
 
 /// The addresses of a name, given in lower case without the trailing dot: a load balancer's own (`NAME-ID.elb.REGION.amazonaws.com`) or
@@ -38,18 +38,18 @@ fn addresses(state: &State, now: Timestamp, name: &str) -> Option<Vec<IpAddr>> {
         return None;
     }
     if let Some(zone) = zone {
-        return Some(balancer.zones.get(&zone).map(|zone| IpAddr::V4(zone.address)).into_iter().collect());
+        return Some(balancer.zones.get(&zone).into_iter().flat_map(Zone::addresses).collect());
     }
     let groups: Vec<&TargetGroup> =
         state.groups_of(&balancer.arn).iter().filter_map(|arn| state.balancing.target_groups.get(arn)).collect();
     let mut healthy: Vec<IpAddr> = Vec::new();
     for (zone, place) in &balancer.zones {
         if groups.iter().all(|group| is_served(group, balancer, zone)) {
-            healthy.push(IpAddr::V4(place.address));
+            healthy.extend(place.addresses());
         }
     }
     if healthy.is_empty() {
-        healthy = balancer.zones.values().map(|place| IpAddr::V4(place.address)).collect();
+        healthy = balancer.zones.values().flat_map(Zone::addresses).collect();
     }
     Some(healthy)
 }

@@ -1,6 +1,6 @@
-//! What the three services have in common: a table of actions, the call that an action works on, the dispatch by name.
+//! What the services have in common: a table of actions, the call that an action works on, the dispatch by name.
 //!
-//! Imports `query`, `error`, `xml`, `model`, `durations`. The tables are in `elbv2.rs`, `ec2.rs`, `sts.rs`; `server/aws.rs` calls [`Service::run`].
+//! Imports `query`, `error`, `xml`, `model`, `durations`. The tables are in `elbv2.rs`, `ec2.rs` and so on; `server/aws.rs` calls [`Service::run`].
 
 use jiff::Timestamp;
 
@@ -31,11 +31,11 @@ pub(crate) struct Action {
 
 /// An AWS service as the emulator knows it.
 pub(crate) struct Service {
-    /// Its name in a credential scope: `elasticloadbalancing`, `ec2`, `sts`.
+    /// Its name in a credential scope: `elasticloadbalancing`, `ec2`, `tagging`.
     pub(crate) name: &'static str,
     /// The API version, which also names the service when a call is not signed.
     pub(crate) version: &'static str,
-    /// The XML namespace of its answers.
+    /// The XML namespace of its answers; in the JSON protocols the prefix of the target that a call names.
     pub(crate) namespace: &'static str,
     pub(crate) dialect: Dialect,
     /// The groups of its actions.
@@ -48,7 +48,16 @@ impl Service {
         self.actions.iter().flat_map(|group| group.iter()).find(|action| action.name == name)
     }
 
-    /// Answers one call with the XML of a success, or an error that has changed nothing.
+    /// What a call asks that is not emulated: `ec2:DescribeUnicorns`, or `ec2:DescribeVpcs Unicorn` for a parameter.
+    pub(crate) fn unsupported(&self, form: &Form) -> Option<String> {
+        let name = form.get("Action").map(String::as_str).unwrap_or_default();
+        match self.action(name) {
+            None => Some(format!("{}:{name}", self.name)),
+            Some(action) => query::undeclared(form, action.parameters).map(|key| format!("{}:{name} {key}", self.name)),
+        }
+    }
+
+    /// Answers one call with the XML or JSON of a success, or an error that has changed nothing.
     pub(crate) fn run(
         &self,
         form: &Form,
@@ -59,10 +68,8 @@ impl Service {
     ) -> Result<String, ApiError> {
         let name = form.get("Action").map(String::as_str).unwrap_or_default();
         let action = self.action(name).ok_or_else(|| {
-            ApiError::new(
-                "InvalidAction",
-                format!("The action {name} is not valid for this web service (emulator of {})", self.name),
-            )
+            let code = if self.dialect == Dialect::Json { "UnknownOperationException" } else { "InvalidAction" };
+            ApiError::new(code, format!("The action {name} is not valid for this web service (emulator of {})", self.name))
         })?;
         query::check(form, action.parameters, self.dialect)?;
         if self.dialect == Dialect::Ec2 && form.get("DryRun").is_some_and(|dry| dry == "true") {
@@ -70,40 +77,41 @@ impl Service {
             return Err(ApiError::new("DryRunOperation", message).with_status(412));
         }
         let params = Params::parse(form);
-        let mut body = Xml::new(self.list_element());
+        let mut body = self.document();
         (action.run)(&mut Call { state: &mut *state, params: &params, now, durations }, &mut body)?;
         state.dirty |= journal::is_write(name);
-        Ok(self.success(name, request_id, &body))
+        Ok(self.success(name, request_id, body))
     }
 
-    fn list_element(&self) -> &'static str {
+    fn document(&self) -> Xml {
         match self.dialect {
-            Dialect::Query => "member",
-            Dialect::Ec2 => "item",
+            Dialect::Query => Xml::new("member"),
+            Dialect::Ec2 => Xml::new("item"),
+            Dialect::Json => Xml::json(),
         }
     }
 
-    fn success(&self, action: &str, request_id: &str, body: &Xml) -> String {
-        let mut xml = Xml::new(self.list_element());
+    fn success(&self, action: &str, request_id: &str, body: Xml) -> String {
+        if self.dialect == Dialect::Json {
+            return body.finish();
+        }
+        let mut xml = self.document();
         let response = format!("{action}Response");
         xml.open(&response, &format!("xmlns=\"{}\"", self.namespace));
-        match self.dialect {
-            Dialect::Query => {
-                xml.within(&format!("{action}Result"), |xml| xml.append(body));
-                xml.within("ResponseMetadata", |xml| xml.text("RequestId", request_id));
-            }
-            Dialect::Ec2 => {
-                xml.text("requestId", request_id);
-                xml.append(body);
-            }
+        if self.dialect == Dialect::Ec2 {
+            xml.text("requestId", request_id);
+            xml.append(&body);
+        } else {
+            xml.within(&format!("{action}Result"), |xml| xml.append(&body));
+            xml.within("ResponseMetadata", |xml| xml.text("RequestId", request_id));
         }
         xml.close(&response);
         xml.finish()
     }
 
-    /// The XML of an error answer.
+    /// An error answer.
     pub(crate) fn failure(&self, error: &ApiError, request_id: &str) -> String {
-        let mut xml = Xml::new(self.list_element());
+        let mut xml = self.document();
         match self.dialect {
             Dialect::Query => {
                 xml.open("ErrorResponse", &format!("xmlns=\"{}\"", self.namespace));
@@ -124,6 +132,10 @@ impl Service {
                 });
                 xml.text("RequestID", request_id);
             }),
+            Dialect::Json => {
+                xml.text("__type", &error.code);
+                xml.text("message", &error.message);
+            }
         }
         xml.finish()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::durations::Durations;
 use crate::error::ApiError;
+use crate::model::State;
 use crate::region::Region;
 use crate::shared::Shared;
 use crate::world::{Seeded, World, WorldOptions};
@@ -31,6 +32,12 @@ impl Kit {
         Self::new(Durations::instant())
     }
 
+    /// Looks at the state itself.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        let state = self.shared.account(ACCOUNT, REGION);
+        self.shared.with(&state, |state, _, _| look(state))
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.shared.clock.advance(Duration::from_secs(seconds));
     }
@@ -41,6 +48,12 @@ impl Kit {
 
     pub(crate) fn ec2(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, ApiError> {
         self.region.call("ec2", action, parameters)
+    }
+
+    /// A call of any service; what it answers, as JSON.
+    pub(crate) fn json(&self, service: &str, action: &str, parameters: &[(&str, &str)]) -> Result<serde_json::Value, ApiError> {
+        let text = self.region.call(service, action, parameters)?;
+        Ok(serde_json::from_str(&text).expect("JSON"))
     }
 
     /// The code of the error that a call of ELBv2 has to give.

@@ -1,6 +1,10 @@
 //! The emulator as a whole, over real sockets: the wire, faults and journal, health checks, data plane, DNS, the admin endpoints.
 
 mod admin;
-mod client;
-mod traffic;
+pub(crate) mod client;
+mod ends;
+mod fault_model;
+mod journal;
+mod tls;
+pub(crate) mod traffic;
 mod wire;

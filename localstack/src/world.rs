@@ -1,6 +1,6 @@
 //! A VPC described, to be put into an account by one call: [`crate::Region::seed`] or `POST /_landfall/seed`.
 //!
-//! A [`World`] is known to be sound: it is read from JSON, or made from a [`WorldSpec`], only after everything in it has been checked.
+//! A [`World`] is known to be sound: it is read from JSON or YAML, or made from a [`WorldSpec`], only after everything in it has been checked.
 //! `world/seed.rs` puts it into an account. Imports nothing of the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +9,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+mod file;
 mod seed;
 
+pub use file::{PlacedWorld, WorldFileError, read_worlds};
 pub(crate) use seed::seed;
 
 /// What a [`World`] is made of. All texts that refer to something refer to its `name`.
@@ -27,6 +29,9 @@ pub struct WorldSpec {
     /// Whether the VPC has an internet gateway.
     #[serde(default)]
     pub internet_gateway: bool,
+    /// Whether the VPC has an IPv6 block, and each subnet a /64 of it. At most 256 subnets then.
+    #[serde(default)]
+    pub ipv6: bool,
     /// Subnets.
     #[serde(default)]
     pub subnets: Vec<SubnetSpec>,
@@ -176,6 +181,9 @@ pub enum WorldError {
         /// Its id.
         id: String,
     },
+    /// More subnets than a VPC's IPv6 block has room for.
+    #[error("the world '{0}' has more than 256 subnets, too many for `ipv6`")]
+    TooManyForIpv6(String),
     /// A public subnet in a VPC without a gateway.
     #[error("subnet '{0}' is public: set `internet_gateway` to true")]
     NoGateway(String),
@@ -246,6 +254,7 @@ impl World {
             name: cluster_name,
             cidrs,
             internet_gateway: true,
+            ipv6: false,
             subnets,
             instances,
         })
@@ -292,6 +301,9 @@ fn unique<'a>(kind: &'static str, names: impl IntoIterator<Item = &'a str>) -> R
 fn check(spec: &WorldSpec) -> Result<(), WorldError> {
     if spec.cidrs.is_empty() {
         return Err(WorldError::NoCidr(spec.name.clone()));
+    }
+    if spec.ipv6 && spec.subnets.len() > 256 {
+        return Err(WorldError::TooManyForIpv6(spec.name.clone()));
     }
     unique("subnet", spec.subnets.iter().map(|subnet| subnet.name.as_str()))?;
     for (at, subnet) in spec.subnets.iter().enumerate() {

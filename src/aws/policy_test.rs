@@ -79,6 +79,12 @@ fn the_policy_allows_exactly_the_calls_in_the_source() {
     assert_eq!(allowed, needed, "deploy/iam-policy.json against src/aws/operation.rs");
 }
 
+/// Whatever it uses, the emulator enforces: so tests can hold the controller to it.
+#[test]
+fn the_emulator_can_enforce_the_policy() {
+    landfall_localstack::Policy::from_json(&policy().to_string()).unwrap();
+}
+
 /// Nothing that is not ours may be changed: every statement that changes something has a condition on the cluster tag, but
 /// for the rules of node security groups, which other tools make, the VPC that a new group is put into, and listeners: one that
 /// somebody made by hand on a load balancer of ours bears no tag.

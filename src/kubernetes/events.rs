@@ -55,7 +55,7 @@ impl Recorder {
                     Ok(()) => {}
                     // The object has gone, or its namespace is going: there is nobody left to tell.
                     Err(error) if error.class() == Class::Stale => {
-                        tracing::debug!(%error, note = event.note, "an event was not recorded")
+                        tracing::debug!(%error, note = event.note, "an event was not recorded");
                     }
                     Err(error) => tracing::warn!(%error, note = event.note, "an event was not recorded"),
                 }

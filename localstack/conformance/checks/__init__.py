@@ -2,13 +2,22 @@
 
 from . import (
     load_balancers,
+    placement,
     attributes,
     target_groups,
     targets,
     listeners,
+    tls,
+    forwarding,
     tags,
     deletion,
     network,
+    addresses,
+    networking,
+    certificates,
+    tagging,
     security_groups,
     server,
+    life,
+    fault_model,
 )  # noqa: F401

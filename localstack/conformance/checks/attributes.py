@@ -18,7 +18,12 @@ def modification(balancer, values):
     return {"LoadBalancerArn": balancer["LoadBalancerArn"], "Attributes": entries}
 
 
-@check("LBA-DEFAULTS", "D", "a new network load balancer has exactly its own type's attributes, with AWS's defaults")
+@check(
+    "LBA-DEFAULTS",
+    "D",
+    "a new network load balancer has exactly its own type's attributes, with AWS's defaults",
+    "ELBv2 API LoadBalancerAttribute",
+)
 def defaults(s):
     got = attributes(s, s.nlb(Scheme="internet-facing", Subnets=s.subnet_ids("public")))
     wanted = {
@@ -38,7 +43,7 @@ def defaults(s):
     same(foreign, [], "attributes of application load balancers")
 
 
-@check("LBA-MODIFY", "D", "a modified attribute is returned and kept, the others stay")
+@check("LBA-MODIFY", "D", "a modified attribute is returned and kept, the others stay", "ELBv2 API ModifyLoadBalancerAttributes")
 def modify_one(s):
     balancer = s.nlb()
     before = attributes(s, balancer)
@@ -46,7 +51,7 @@ def modify_one(s):
     same(attributes(s, balancer), {**before, "load_balancing.cross_zone.enabled": "true"}, "attributes")
 
 
-@check("LBA-ALBKEY", "O", "an attribute of another type is refused, and names the type")
+@check("LBA-ALBKEY", "O", "an attribute of another type is refused, and names the type", "error text shown in issues")
 def foreign_key(s):
     balancer = s.nlb()
     values = {"idle_timeout__timeout_seconds": "60"}
@@ -61,7 +66,7 @@ def foreign_key(s):
     same(attributes(s, balancer)["load_balancing.cross_zone.enabled"], "false", "attribute of a refused call")
 
 
-@check("LBA-BADVALUE", "D", "values are validated")
+@check("LBA-BADVALUE", "D", "values are validated", "ELBv2 API LoadBalancerAttribute")
 def bad_value(s):
     balancer = s.nlb()
     for values in ({"deletion_protection__enabled": "banana"}, {"dns_record__client_routing_policy": "nearest"}):
@@ -72,7 +77,7 @@ def bad_value(s):
         )
 
 
-@check("LBA-404", "D", "attributes of an unknown load balancer are LoadBalancerNotFound")
+@check("LBA-404", "D", "attributes of an unknown load balancer are LoadBalancerNotFound", "ELBv2 API ModifyLoadBalancerAttributes")
 def unknown(s):
     gone = s.nlb()["LoadBalancerArn"][:-16] + "0" * 16
     refused("LoadBalancerNotFound", s.elbv2.describe_load_balancer_attributes, LoadBalancerArn=gone)
@@ -83,7 +88,12 @@ def unknown(s):
     )
 
 
-@check("SETSG-NOSG-NLB", "D", "created without security groups it never gets one; created with, it cannot lose all")
+@check(
+    "SETSG-NOSG-NLB",
+    "D",
+    "created without security groups it never gets one; created with, it cannot lose all",
+    "ELBv2 API SetSecurityGroups",
+)
 def no_groups(s):
     group, bare = s.security_group(), s.nlb()
     refused(
@@ -101,7 +111,7 @@ def no_groups(s):
     )
 
 
-@check("SETSG", "D", "security groups are replaced, on the interfaces too")
+@check("SETSG", "D", "security groups are replaced, on the interfaces too", "ELBv2 API SetSecurityGroups")
 def set_groups(s):
     first, second = s.security_group(), s.security_group()
     balancer = s.nlb(SecurityGroups=[first])
@@ -119,7 +129,12 @@ def set_groups(s):
     )
 
 
-@check("SETSG-ENFORCE", "D", "enforcement on PrivateLink traffic is on by default with security groups, and is kept when set")
+@check(
+    "SETSG-ENFORCE",
+    "D",
+    "enforcement on PrivateLink traffic is on by default with security groups, and is kept when set",
+    "ELBv2 API SetSecurityGroups",
+)
 def enforce(s):
     key = "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"
     group = s.security_group()
@@ -134,7 +149,12 @@ def zones_of(balancer):
     return sorted(zone["SubnetId"] for zone in balancer["AvailabilityZones"])
 
 
-@check("SETSUBNETS-1AZ", "D", "one zone is enough, and zones may be added and removed; the interfaces follow")
+@check(
+    "SETSUBNETS-1AZ",
+    "D",
+    "one zone is enough, and zones may be added and removed; the interfaces follow",
+    "ELBv2 API SetSubnets",
+)
 def set_subnets(s):
     subnets = s.subnet_ids("internal", 3)
     balancer = s.nlb(Subnets=subnets[:2])
@@ -149,7 +169,7 @@ def set_subnets(s):
             same(now[subnets[0]], kept[subnets[0]], "address of a zone that stays")
 
 
-@check("SETSUBNETS-MAP", "D", "another subnet of an enabled zone is refused: the zone is removed first")
+@check("SETSUBNETS-MAP", "D", "another subnet of an enabled zone is refused: the zone is removed first", "ELBv2 API SetSubnets")
 def swap_subnet(s):
     balancer = s.nlb(Subnets=s.subnet_ids("internal"))
     [other] = [subnet["SubnetId"] for subnet in s.subnets("nodes")[:1]]
@@ -161,7 +181,12 @@ def swap_subnet(s):
     )
 
 
-@check("SETSUBNETS-REPROVISION", "I", "a change of subnets can put a load balancer back to provisioning (F2)")
+@check(
+    "SETSUBNETS-REPROVISION",
+    "I",
+    "a change of subnets can put a load balancer back to provisioning (F2)",
+    "Terraform waits again after SetSubnets; reference F2",
+)
 def reprovisioning(s):
     balancer = s.nlb(Subnets=s.subnet_ids("internal", 1))
     same(s.describe_nlb(balancer)["State"]["Code"], "active", "state before")
@@ -172,7 +197,7 @@ def reprovisioning(s):
         same(s.describe_nlb(balancer)["State"]["Code"], "active", "state a minute later")
 
 
-@check("SETIPTYPE-NOV6", "D", "dualstack needs subnets with IPv6 addresses; ipv4 is as it was")
+@check("SETIPTYPE-NOV6", "D", "dualstack needs subnets with IPv6 addresses; ipv4 is as it was", "ELBv2 API SetIpAddressType")
 def address_type(s):
     balancer = s.nlb()
     same(

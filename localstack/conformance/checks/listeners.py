@@ -13,7 +13,7 @@ def create(s, balancer, group, **settings):
     return {**base, **settings}
 
 
-@check("LS-ARN", "D", "a listener's ARN is listener/net/<name>/<load balancer's id>/<16 hex>")
+@check("LS-ARN", "D", "a listener's ARN is listener/net/<name>/<load balancer's id>/<16 hex>", "ELBv2 API Listener")
 def arn(s):
     balancer = s.nlb(Name="web")
     identifier = balancer["LoadBalancerArn"].rpartition("/")[2]
@@ -23,7 +23,7 @@ def arn(s):
     same(listener["LoadBalancerArn"], balancer["LoadBalancerArn"], "load balancer")
 
 
-@check("LS-DUPPORT", "D", "a port is used once: DuplicateListener")
+@check("LS-DUPPORT", "D", "a port is used once: DuplicateListener", "ELBv2 API CreateListener")
 def duplicate_port(s):
     balancer = s.nlb()
     s.listener(balancer, s.group())
@@ -31,7 +31,7 @@ def duplicate_port(s):
     s.listener(s.nlb(), s.group())
 
 
-@check("LS-IDEMPOTENT", "D", "a second create with the same settings returns the same listener")
+@check("LS-IDEMPOTENT", "D", "a second create with the same settings returns the same listener", "ELBv2 API CreateListener")
 def idempotent(s):
     balancer, group = s.nlb(), s.group()
     first, second = s.listener(balancer, group), s.listener(balancer, group)
@@ -39,7 +39,7 @@ def idempotent(s):
     same(len(s.elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]), 1, "listeners")
 
 
-@check("LS-UDP-SAMEPORT", "D", "TCP and UDP of one port are one TCP_UDP listener, never two")
+@check("LS-UDP-SAMEPORT", "D", "TCP and UDP of one port are one TCP_UDP listener, never two", "NLB guide, listeners; lbc#1608")
 def udp_beside_tcp(s):
     balancer = s.nlb()
     s.listener(balancer, s.group())
@@ -48,7 +48,12 @@ def udp_beside_tcp(s):
     same(both["Protocol"], "TCP_UDP", "protocol")
 
 
-@check("LS-PROTO-MISMATCH", "D", "a listener forwards to groups of its own protocol; TCP and UDP ones also to TCP_UDP groups")
+@check(
+    "LS-PROTO-MISMATCH",
+    "D",
+    "a listener forwards to groups of its own protocol; TCP and UDP ones also to TCP_UDP groups",
+    "ELBv2 API CreateListener",
+)
 def mismatch(s):
     balancer = s.nlb()
     for listener, group in (("TCP", "UDP"), ("UDP", "TCP"), ("TCP_UDP", "TCP")):
@@ -57,12 +62,12 @@ def mismatch(s):
         s.listener(balancer, s.group(Protocol="TCP_UDP"), Protocol=protocol, Port=port)
 
 
-@check("LS-PROTOCOL", "D", "HTTP is no protocol of a network load balancer's listener")
+@check("LS-PROTOCOL", "D", "HTTP is no protocol of a network load balancer's listener", "ELBv2 API CreateListener")
 def http(s):
     refused(MISFIT, s.elbv2.create_listener, **create(s, s.nlb(), s.group(), Protocol="HTTP"))
 
 
-@check("LS-TCP-NO-SSLPOLICY", "D", "TCP and UDP listeners have no TLS settings")
+@check("LS-TCP-NO-SSLPOLICY", "D", "TCP and UDP listeners have no TLS settings", "ELBv2 API CreateListener")
 def no_tls_settings(s):
     balancer = s.nlb()
     for listener in (s.listener(balancer, s.group()), s.listener(balancer, s.group(Protocol="UDP"), Protocol="UDP", Port=53)):
@@ -74,7 +79,7 @@ def no_tls_settings(s):
         same(extra, {}, "TLS settings")
 
 
-@check("LS-TLS-NOCERT", "D", "a TLS listener without a certificate is refused")
+@check("LS-TLS-NOCERT", "D", "a TLS listener without a certificate is refused", "ELBv2 API CreateListener")
 def tls_without_certificate(s):
     refused(
         "CertificateNotFound|ValidationError|InvalidConfigurationRequest|UnsupportedProtocol",
@@ -83,7 +88,7 @@ def tls_without_certificate(s):
     )
 
 
-@check("LS-404", "D", "unknown load balancers and groups are named as such, and nothing is made")
+@check("LS-404", "D", "unknown load balancers and groups are named as such, and nothing is made", "ELBv2 API CreateListener")
 def unknown(s):
     balancer, group = s.nlb(), s.group()
     gone = {"LoadBalancerArn": balancer["LoadBalancerArn"][:-16] + "0" * 16}
@@ -94,7 +99,7 @@ def unknown(s):
     same(s.elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"], [], "listeners")
 
 
-@check("LS-PORT", "D", "ports are 1 to 65535, and the default action is a forward")
+@check("LS-PORT", "D", "ports are 1 to 65535, and the default action is a forward", "ELBv2 API CreateListener")
 def ports(s):
     balancer, group = s.nlb(), s.group()
     for settings in ({"Port": 0}, {"Port": 65536}, {"DefaultActions": []}, {"DefaultActions": [{"Type": "fixed-response"}]}):
@@ -105,7 +110,7 @@ def ports(s):
         )
 
 
-@check("LS-FORWARDCONFIG", "D", "a forward given as ForwardConfig names its group")
+@check("LS-FORWARDCONFIG", "D", "a forward given as ForwardConfig names its group", "ELBv2 API Action")
 def forward_config(s):
     balancer, group = s.nlb(), s.group()
     action = {
@@ -121,7 +126,7 @@ def forward_config(s):
     same(s.describe_group(group)["LoadBalancerArns"], [balancer["LoadBalancerArn"]], "LoadBalancerArns")
 
 
-@check("LS-MODIFY-UDP", "D", "a listener's protocol, port and group can be changed")
+@check("LS-MODIFY-UDP", "D", "a listener's protocol, port and group can be changed", "ELBv2 API ModifyListener")
 def modify(s):
     balancer, group = s.nlb(), s.group(Protocol="UDP")
     listener = s.listener(balancer, s.group())
@@ -131,7 +136,12 @@ def modify(s):
     same(s.elbv2.describe_listeners(ListenerArns=[listener["ListenerArn"]])["Listeners"], [shown], "listener")
 
 
-@check("LS-MODIFY-TG404", "D", "a change to an unknown group is TargetGroupNotFound, and changes nothing")
+@check(
+    "LS-MODIFY-TG404",
+    "D",
+    "a change to an unknown group is TargetGroupNotFound, and changes nothing",
+    "ELBv2 API ModifyListener",
+)
 def modify_unknown_group(s):
     group = s.group()
     listener = s.listener(s.nlb(), group)
@@ -143,7 +153,7 @@ def modify_unknown_group(s):
     refused("ListenerNotFound", s.elbv2.modify_listener, ListenerArn=listener["ListenerArn"][:-16] + "0" * 16, Port=81)
 
 
-@check("LS-MODIFY-PORT-CLASH", "D", "a change to a used port is DuplicateListener")
+@check("LS-MODIFY-PORT-CLASH", "D", "a change to a used port is DuplicateListener", "ELBv2 API ModifyListener")
 def modify_clash(s):
     balancer = s.nlb()
     s.listener(balancer, s.group(), Port=80)
@@ -151,7 +161,7 @@ def modify_clash(s):
     refused("DuplicateListener", s.elbv2.modify_listener, ListenerArn=second["ListenerArn"], Port=80)
 
 
-@check("LS-LIMIT", "D", "the 51st listener is TooManyListeners")
+@check("LS-LIMIT", "D", "the 51st listener is TooManyListeners", "NLB guide, quotas")
 def limit(s):
     balancer, group = s.nlb(), s.group()
     for port in range(50):
@@ -159,13 +169,13 @@ def limit(s):
     refused("TooManyListeners", s.elbv2.create_listener, **create(s, balancer, group))
 
 
-@check("LS-DESC-1OF2", "U", "describe fails whole when a listener is missing")
+@check("LS-DESC-1OF2", "U", "describe fails whole when a listener is missing", "our belief, after lbc#457 for load balancers")
 def describe_missing(s):
     listener = s.listener(s.nlb(), s.group())["ListenerArn"]
     refused("ListenerNotFound", s.elbv2.describe_listeners, ListenerArns=[listener, listener[:-16] + "0" * 16])
 
 
-@check("LS-PAGE", "D", "listeners are listed in pages")
+@check("LS-PAGE", "D", "listeners are listed in pages", "ELBv2 API DescribeListeners")
 def pages(s):
     balancer, group = s.nlb(), s.group()
     made = {s.listener(balancer, group, Port=80 + port)["ListenerArn"] for port in range(5)}
@@ -175,7 +185,7 @@ def pages(s):
     same({listener["ListenerArn"] for page in pages for listener in page["Listeners"]}, made, "listeners")
 
 
-@check("LSA-RANGE", "D", "tcp.idle_timeout.seconds is 350 by default and 60 to 6000")
+@check("LSA-RANGE", "D", "tcp.idle_timeout.seconds is 350 by default and 60 to 6000", "ELBv2 API ListenerAttribute")
 def idle_timeout(s):
     listener, key = s.listener(s.nlb(), s.group())["ListenerArn"], "tcp.idle_timeout.seconds"
 

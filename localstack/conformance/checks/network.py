@@ -8,7 +8,7 @@ def names(resources):
     return sorted(next((tag["Value"] for tag in resource.get("Tags", []) if tag["Key"] == "Name"), "") for resource in resources)
 
 
-@check("NET-VPC", "D", "VPCs with their CIDR blocks, by id, filter and page")
+@check("NET-VPC", "D", "VPCs with their CIDR blocks, by id, filter and page", "EC2 API DescribeVpcs")
 def vpcs(s):
     [vpc] = s.ec2.describe_vpcs(VpcIds=[s.vpc])["Vpcs"]
     same((vpc["CidrBlock"], vpc["State"], vpc["OwnerId"]), ("127.20.0.0/16", "available", s.account), "VPC")
@@ -18,7 +18,7 @@ def vpcs(s):
     refused("InvalidVpcID.NotFound", s.ec2.describe_vpcs, VpcIds=["vpc-0123456789abcdef0"])
 
 
-@check("NET-SUBNETS", "D", "subnets by tag, tag key, VPC and zone; filters combine by and, values by or")
+@check("NET-SUBNETS", "D", "subnets by tag, tag key, VPC and zone; filters combine by and, values by or", "EC2 API DescribeSubnets")
 def subnets(s):
     def found(**filters):
         wanted = [{"Name": name.replace("__", ":").replace("_", "-"), "Values": values} for name, values in filters.items()]
@@ -37,7 +37,7 @@ def subnets(s):
     same(found(tag__name=["public-*"]), [], "tag keys are case-sensitive")
 
 
-@check("NET-SUBNET-SHAPE", "D", "a subnet shows its CIDR, zone, zone id and free addresses")
+@check("NET-SUBNET-SHAPE", "D", "a subnet shows its CIDR, zone, zone id and free addresses", "EC2 API DescribeSubnets")
 def subnet_shape(s):
     subnet = s.subnets("public")[0]
     same((subnet["CidrBlock"], subnet["AvailabilityZone"], subnet["VpcId"]), ("127.20.10.0/24", f"{s.region}a", s.vpc), "subnet")
@@ -46,7 +46,7 @@ def subnet_shape(s):
     same(subnet["SubnetArn"], f"arn:aws:ec2:{s.region}:{s.account}:subnet/{subnet['SubnetId']}", "ARN")
 
 
-@check("NET-404", "D", "unknown ids are an error of their kind")
+@check("NET-404", "D", "unknown ids are an error of their kind", "EC2 API, error codes")
 def unknown(s):
     for code, call, parameter, value in (
         ("InvalidSubnetID.NotFound", s.ec2.describe_subnets, "SubnetIds", "subnet-0123456789abcdef0"),
@@ -59,7 +59,7 @@ def unknown(s):
         refused(code, call, **{parameter: [value]})
 
 
-@check("NET-FILTER-UNKNOWN", "D", "a filter that does not exist is InvalidParameterValue, not ignored")
+@check("NET-FILTER-UNKNOWN", "D", "a filter that does not exist is InvalidParameterValue, not ignored", "EC2 API, error codes")
 def unknown_filter(s):
     for call in (
         s.ec2.describe_vpcs,
@@ -77,7 +77,12 @@ def unknown_filter(s):
         assert "no-such-filter" in error["Message"], error["Message"]
 
 
-@check("NET-INSTANCES", "D", "instances with zone, address, security groups and interface, by id, VPC, state and address")
+@check(
+    "NET-INSTANCES",
+    "D",
+    "instances with zone, address, security groups and interface, by id, VPC, state and address",
+    "EC2 API DescribeInstances",
+)
 def instances(s):
     found = s.instances()
     same([instance["PrivateIpAddress"] for instance in found], ["127.20.1.10", "127.20.2.10", "127.20.3.10"], "addresses")
@@ -100,7 +105,7 @@ def instances(s):
     )
 
 
-@check("NET-INTERFACES", "D", "interfaces by instance, address, group, subnet and attachment")
+@check("NET-INTERFACES", "D", "interfaces by instance, address, group, subnet and attachment", "EC2 API DescribeNetworkInterfaces")
 def interfaces(s):
     first = s.instances()[0]
     [interface] = first["NetworkInterfaces"]
@@ -116,7 +121,12 @@ def interfaces(s):
     same(found["Attachment"]["InstanceId"], first["InstanceId"], "attachment")
 
 
-@check("NET-ROUTES", "D", "a public subnet's route table has a route to the internet gateway; the main table is marked")
+@check(
+    "NET-ROUTES",
+    "D",
+    "a public subnet's route table has a route to the internet gateway; the main table is marked",
+    "EC2 API DescribeRouteTables",
+)
 def routes(s):
     [gateway] = s.ec2.describe_internet_gateways(Filters=[{"Name": "attachment.vpc-id", "Values": [s.vpc]}])["InternetGateways"]
     same([entry["VpcId"] for entry in gateway["Attachments"]], [s.vpc], "attachments")
@@ -129,7 +139,7 @@ def routes(s):
     assert any(association["Main"] for association in main["Associations"]), main["Associations"]
 
 
-@check("NET-ZONES", "D", "availability zones with their ids")
+@check("NET-ZONES", "D", "availability zones with their ids", "EC2 API DescribeAvailabilityZones")
 def zones(s):
     found = s.ec2.describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}])[
         "AvailabilityZones"
@@ -139,7 +149,7 @@ def zones(s):
         same((zone["State"], zone["RegionName"]), ("available", s.region), "zone")
 
 
-@check("NET-PAGE", "D", "listings come in pages with MaxResults and NextToken")
+@check("NET-PAGE", "D", "listings come in pages with MaxResults and NextToken", "EC2 API DescribeSubnets")
 def pages(s):
     pages = list(s.ec2.get_paginator("describe_subnets").paginate(PaginationConfig={"PageSize": 5}))
     seen = [subnet["SubnetId"] for page in pages for subnet in page["Subnets"]]
@@ -153,7 +163,12 @@ def pages(s):
     )
 
 
-@check("NET-TAGS", "D", "EC2 tags are made, listed, replaced and deleted; a value narrows a deletion")
+@check(
+    "NET-TAGS",
+    "D",
+    "EC2 tags are made, listed, replaced and deleted; a value narrows a deletion",
+    "EC2 API CreateTags, DeleteTags",
+)
 def tags(s):
     subnets = s.subnet_ids("nodes")
     s.ec2.create_tags(Resources=subnets, Tags=[{"Key": "team", "Value": "one"}, {"Key": "odd <&é", "Value": ""}])
@@ -172,7 +187,7 @@ def tags(s):
     )
 
 
-@check("STS-IDENTITY", "D", "the caller is told its account and ARN")
+@check("STS-IDENTITY", "D", "the caller is told its account and ARN", "STS API GetCallerIdentity")
 def identity(s):
     got = s.sts.get_caller_identity()
     same(got["Account"], s.account, "account")
@@ -180,8 +195,15 @@ def identity(s):
     assert got["UserId"]
 
 
-@check("LIMITS", "D", "account limits name the quotas of network load balancers")
+@check("LIMITS", "D", "account limits name the quotas of network load balancers", "ELBv2 API DescribeAccountLimits")
 def limits(s):
     got = {limit["Name"]: limit["Max"] for limit in s.elbv2.describe_account_limits()["Limits"]}
-    wanted = {"network-load-balancers": "50", "listeners-per-network-load-balancer": "50", "targets-per-target-group": "1000"}
+    wanted = {
+        "network-load-balancers": "50",
+        "listeners-per-network-load-balancer": "50",
+        "targets-per-target-group": "1000",
+        "targets-per-network-load-balancer": "3000",
+        "targets-per-availability-zone-per-network-load-balancer": "500",
+        "target-groups": "3000",
+    }
     same({name: got.get(name) for name in wanted}, wanted, "limits")

@@ -23,7 +23,12 @@ def rules(s, group, egress=False):
     return [entry for entry in found if entry["IsEgress"] == egress]
 
 
-@check("SG-CREATE", "D", "a new group has its tags, no way in, and one rule that lets everything out")
+@check(
+    "SG-CREATE",
+    "D",
+    "a new group has its tags, no way in, and one rule that lets everything out",
+    "EC2 API CreateSecurityGroup",
+)
 def create(s):
     specification = [{"ResourceType": "security-group", "Tags": [{"Key": "a", "Value": "b"}]}]
     made = s.ec2.create_security_group(GroupName="web", Description="about it", VpcId=s.vpc, TagSpecifications=specification)
@@ -39,14 +44,14 @@ def create(s):
     same((out["IpProtocol"], [entry["CidrIp"] for entry in out["IpRanges"]]), ("-1", ["0.0.0.0/0"]), "egress")
 
 
-@check("SG-DUP", "D", "a name is used once in a VPC: InvalidGroup.Duplicate")
+@check("SG-DUP", "D", "a name is used once in a VPC: InvalidGroup.Duplicate", "EC2 API CreateSecurityGroup")
 def duplicate(s):
     s.security_group(GroupName="web")
     refused("InvalidGroup.Duplicate", s.ec2.create_security_group, GroupName="web", Description="other", VpcId=s.vpc)
     s.security_group(GroupName="web", VpcId=s.other_vpc()[0])
 
 
-@check("SG-BAD", "D", "names that begin with sg-, strange characters and unknown VPCs are refused")
+@check("SG-BAD", "D", "names that begin with sg-, strange characters and unknown VPCs are refused", "EC2 API CreateSecurityGroup")
 def bad(s):
     for settings in ({"GroupName": "sg-web"}, {"GroupName": "x" * 256}, {"Description": "caf\u00e9"}):
         refused(
@@ -58,7 +63,12 @@ def bad(s):
     refused("MissingParameter", s.ec2.create_security_group, GroupName="web", VpcId=s.vpc)
 
 
-@check("SG-AUTH-ATOMIC", "U", "a call that mixes new and duplicate rules fails and adds nothing")
+@check(
+    "SG-AUTH-ATOMIC",
+    "U",
+    "a call that mixes new and duplicate rules fails and adds nothing",
+    "EC2 API AuthorizeSecurityGroupIngress says nothing of mixed calls; reference F25",
+)
 def atomic(s):
     group = s.security_group()
     s.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(80)])
@@ -67,7 +77,12 @@ def atomic(s):
     same(ports(s, group), [80], "ports")
 
 
-@check("SG-REVOKE", "D", "revoking takes away exactly the named rule; in a VPC an unknown one is InvalidPermission.NotFound")
+@check(
+    "SG-REVOKE",
+    "D",
+    "revoking takes away exactly the named rule; in a VPC an unknown one is InvalidPermission.NotFound",
+    "EC2 API RevokeSecurityGroupIngress",
+)
 def revoke(s):
     group = s.security_group()
     s.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(80), rule(81), rule(81, "192.168.0.0/16")])
@@ -82,7 +97,7 @@ def revoke(s):
     same(ports(s, group), [80, 81], "ports after a refused revoke")
 
 
-@check("SG-RULE-IDS", "D", "rules have ids and tags of their own, and can be revoked by id")
+@check("SG-RULE-IDS", "D", "rules have ids and tags of their own, and can be revoked by id", "EC2 API SecurityGroupRule")
 def by_id(s):
     group = s.security_group()
     specification = [{"ResourceType": "security-group-rule", "Tags": [{"Key": "a", "Value": "b"}]}]
@@ -107,7 +122,7 @@ def by_id(s):
     )
 
 
-@check("SG-60", "D", "a group has at most 60 rules each way, and a call beyond that adds nothing")
+@check("SG-60", "D", "a group has at most 60 rules each way, and a call beyond that adds nothing", "VPC guide, quotas")
 def limit(s):
     group = s.security_group()
     s.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(port) for port in range(1, 60)])
@@ -118,7 +133,12 @@ def limit(s):
     same(len(rules(s, group)), 60, "rules")
 
 
-@check("SG-PEERS", "D", "rules refer to CIDRs of both families and to groups; several ranges are several rules")
+@check(
+    "SG-PEERS",
+    "D",
+    "rules refer to CIDRs of both families and to groups; several ranges are several rules",
+    "EC2 API IpPermission",
+)
 def peers(s):
     group, peer = s.security_group(), s.security_group()
     permission = {
@@ -144,7 +164,7 @@ def peers(s):
     same(len(rules(s, group, egress=True)), 1, "egress rules")
 
 
-@check("SG-BAD-RULES", "D", "rules that make no sense, or refer to nothing, are refused")
+@check("SG-BAD-RULES", "D", "rules that make no sense, or refer to nothing, are refused", "EC2 API IpPermission")
 def bad_rules(s):
     group = s.security_group()
     for permission, code in (
@@ -163,7 +183,7 @@ def bad_rules(s):
     same(rules(s, group), [], "rules")
 
 
-@check("SG-FILTERS", "D", "groups are found by id, name, VPC and tags")
+@check("SG-FILTERS", "D", "groups are found by id, name, VPC and tags", "EC2 API DescribeSecurityGroups")
 def filters(s):
     made = s.security_group(
         GroupName="findme", TagSpecifications=[{"ResourceType": "security-group", "Tags": [{"Key": "team", "Value": "one"}]}]
@@ -180,7 +200,12 @@ def filters(s):
         same([group["GroupId"] for group in s.ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]], [made], name)
 
 
-@check("SG-DEL-404", "D", "deleting a group that is gone is InvalidGroup.NotFound; the VPC's own cannot go")
+@check(
+    "SG-DEL-404",
+    "D",
+    "deleting a group that is gone is InvalidGroup.NotFound; the VPC's own cannot go",
+    "EC2 API DeleteSecurityGroup",
+)
 def delete(s):
     group = s.security_group()
     s.ec2.delete_security_group(GroupId=group)

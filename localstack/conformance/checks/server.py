@@ -8,7 +8,7 @@ from session import REGION, Session, refused
 from suite import check, same
 
 
-@check("SRV-ACCOUNTS", "D", "accounts do not see each other")
+@check("SRV-ACCOUNTS", "D", "accounts do not see each other", "AWS: accounts and regions are separate")
 def accounts(s):
     other = Session(s.server, f"{int(s.account) + 500_000:012d}")
     arn = s.nlb(Name="web")["LoadBalancerArn"]
@@ -18,14 +18,14 @@ def accounts(s):
     same(len(s.elbv2.describe_load_balancers()["LoadBalancers"]), 1, "load balancers of this account")
 
 
-@check("SRV-REGIONS", "D", "regions of one account do not see each other")
+@check("SRV-REGIONS", "D", "regions of one account do not see each other", "AWS: accounts and regions are separate")
 def regions(s):
     s.nlb(Name="web")
     elsewhere = s.server.client("elbv2", s.account, "eu-central-1")
     same(elsewhere.describe_load_balancers()["LoadBalancers"], [], "load balancers of the other region")
 
 
-@check("SRV-UNKNOWN-ACTION", "D", "an unknown action is InvalidAction and names it")
+@check("SRV-UNKNOWN-ACTION", "D", "an unknown action is InvalidAction and names it", "ELBv2 and EC2 API, common errors")
 def unknown_action(s):
     for service, version, path in (("elasticloadbalancing", "2015-12-01", "Error"), ("ec2", "2016-11-15", "Errors/Error")):
         status, _, root = s.raw(service, version, Action="DescribeUnicorns")
@@ -34,7 +34,12 @@ def unknown_action(s):
         assert "DescribeUnicorns" in text["Message"], text["Message"]
 
 
-@check("SRV-UNKNOWN-PARAMETER", "D", "an unknown parameter of a known action is refused and named")
+@check(
+    "SRV-UNKNOWN-PARAMETER",
+    "D",
+    "an unknown parameter of a known action is refused and named",
+    "ELBv2 and EC2 API, common errors",
+)
 def unknown_parameter(s):
     for service, version, action, code in (
         ("elasticloadbalancing", "2015-12-01", "DescribeLoadBalancers", "ValidationError"),
@@ -46,7 +51,7 @@ def unknown_parameter(s):
         assert "Unicorn" in text["Message"], text["Message"]
 
 
-@check("SRV-MISSING-PARAMETER", "D", "a missing parameter is refused and named")
+@check("SRV-MISSING-PARAMETER", "D", "a missing parameter is refused and named", "ELBv2 and EC2 API, common errors")
 def missing_parameter(s):
     error = refused(
         "ValidationError", s.elbv2.create_load_balancer, Type="network", Scheme="internal", Subnets=s.subnet_ids("internal")
@@ -56,13 +61,18 @@ def missing_parameter(s):
     assert "esource" in error["Message"], error["Message"]
 
 
-@check("SRV-MALFORMED-ARN", "D", "what is no ARN is ValidationError or not found, never a server error")
+@check(
+    "SRV-MALFORMED-ARN",
+    "D",
+    "what is no ARN is ValidationError or not found, never a server error",
+    "ELBv2 and EC2 API, common errors",
+)
 def malformed(s):
     for arn in ("", "nonsense", "arn:aws:elasticloadbalancing:us-west-2:1:loadbalancer/app/x/0123456789abcdef", "é" * 300):
         refused("ValidationError|LoadBalancerNotFound", s.elbv2.describe_load_balancer_attributes, LoadBalancerArn=arn)
 
 
-@check("SRV-HEALTH", "S", "/_localstack/health has LocalStack's shape")
+@check("SRV-HEALTH", "S", "/_localstack/health has LocalStack's shape", "LocalStack docs, internal endpoints")
 def health(s):
     got = s.server.admin("GET", "/_localstack/health")
     same(
@@ -73,7 +83,7 @@ def health(s):
     assert got["edition"] and got["version"], got
 
 
-@check("SRV-JOURNAL", "-", "the journal has every call: who, where, what, result")
+@check("SRV-JOURNAL", "-", "the journal has every call: who, where, what, result", "the emulator's own")
 def journal(s):
     entries = s.server.admin("GET", "/_landfall/journal")
     before = max((entry["sequence"] for entry in entries), default=0)
@@ -103,7 +113,12 @@ def codes(call, count, **parameters):
     return got
 
 
-@check("SRV-FAULTS", "D", "throttling and denial have each service's own code and status, for the calls they are meant for")
+@check(
+    "SRV-FAULTS",
+    "D",
+    "throttling and denial have each service's own code and status, for the calls they are meant for",
+    "ELBv2 and EC2 API, common errors; reference F19, F27",
+)
 def faults(s):
     with s.fault(action="DescribeLoadBalancers", times=2, fault="throttle"):
         same(codes(s.elbv2.describe_load_balancers, 3), ["Throttling 400"] * 2 + ["ok"], "ELBv2 throttled twice")
@@ -115,7 +130,12 @@ def faults(s):
         same(codes(s.elbv2.describe_load_balancers, 1), ["AccessDenied 403"], "ELBv2 denied")
 
 
-@check("SRV-FAULT-LOST", "D", "a lost answer: the effect is there or not as the fault says, and a repeated create finds it (F22)")
+@check(
+    "SRV-FAULT-LOST",
+    "D",
+    "a lost answer: the effect is there or not as the fault says, and a repeated create finds it (F22)",
+    "AWS SDK guide, retries; reference F22",
+)
 def lost_answers(s):
     settings = {"Name": "web", "Type": "network", "Scheme": "internal", "Subnets": s.subnet_ids("internal")}
     existing = itertools.count(0)

@@ -14,34 +14,34 @@ def group_refused(s, codes, **settings):
     return refused(codes, s.elbv2.create_target_group, **wanted)
 
 
-@check("TG-ARN", "D", "a target group's ARN is targetgroup/<name>/<16 hex>")
+@check("TG-ARN", "D", "a target group's ARN is targetgroup/<name>/<16 hex>", "ELBv2 API TargetGroup")
 def arn(s):
     pattern = rf"arn:aws:elasticloadbalancing:{s.region}:{s.account}:targetgroup/web/[0-9a-f]{{16}}"
     got = s.group(Name="web")["TargetGroupArn"]
     assert re.fullmatch(pattern, got), got
 
 
-@check("TG-IDEMPOTENT", "D", "a second create with the same settings returns the same group")
+@check("TG-IDEMPOTENT", "D", "a second create with the same settings returns the same group", "ELBv2 API CreateTargetGroup")
 def idempotent(s):
     first, second = s.group(Name="web"), s.group(Name="web")
     same(second["TargetGroupArn"], first["TargetGroupArn"], "ARN")
 
 
-@check("TG-DUPNAME", "D", "a second create with other settings is DuplicateTargetGroupName")
+@check("TG-DUPNAME", "D", "a second create with other settings is DuplicateTargetGroupName", "ELBv2 API CreateTargetGroup")
 def duplicate_name(s):
     s.group(Name="web")
     for change in ({"Port": 81}, {"Protocol": "UDP"}, {"TargetType": "instance"}, {"HealthCheckPort": "8080"}):
         group_refused(s, "DuplicateTargetGroupName", Name="web", **change)
 
 
-@check("TG-NAME", "D", "a name has 1 to 32 letters, digits and inner hyphens")
+@check("TG-NAME", "D", "a name has 1 to 32 letters, digits and inner hyphens", "ELBv2 API CreateTargetGroup")
 def names(s):
     s.group(Name="x" * 32)
     for name in ("x" * 33, "-web", "web-", "we_b"):
         group_refused(s, "ValidationError", Name=name)
 
 
-@check("TG-REQUIRED", "D", "protocol, port and VPC have to be there and right")
+@check("TG-REQUIRED", "D", "protocol, port and VPC have to be there and right", "ELBv2 API CreateTargetGroup")
 def required(s):
     for settings in ({"Protocol": None}, {"Port": None}, {"VpcId": None}, {"Port": 0}, {"Port": 65536}, {"Protocol": "SCTP"}):
         group_refused(s, REFUSED, **settings)
@@ -65,7 +65,12 @@ def health_settings(group):
     return tuple(group.get(key) for key in HEALTH)
 
 
-@check("TG-TCPHC-DEFAULTS", "D", "health checks of TCP and UDP groups are TCP every 30 s, timeout 10 s, thresholds 5 and 2")
+@check(
+    "TG-TCPHC-DEFAULTS",
+    "D",
+    "health checks of TCP and UDP groups are TCP every 30 s, timeout 10 s, thresholds 5 and 2",
+    "ELBv2 API CreateTargetGroup",
+)
 def tcp_defaults(s):
     for protocol in ("TCP", "UDP", "TCP_UDP", "TLS"):
         group = s.group(Protocol=protocol)
@@ -74,19 +79,29 @@ def tcp_defaults(s):
     same(s.group(TargetType="instance")["TargetType"], "instance", "target type")
 
 
-@check("TG-HTTPHC-DEFAULTS", "D", "an HTTP check of a TCP group: path /, matcher 200-399, timeout 6 s")
+@check(
+    "TG-HTTPHC-DEFAULTS",
+    "D",
+    "an HTTP check of a TCP group: path /, matcher 200-399, timeout 6 s",
+    "ELBv2 API CreateTargetGroup",
+)
 def http_defaults(s):
     group = s.group(HealthCheckProtocol="HTTP")
     same(health_settings(group), ("HTTP", "traffic-port", True, 30, 6, 5, 2, "/", {"HttpCode": "200-399"}), "settings")
 
 
-@check("TG-UDP-HC", "D", "UDP, TLS and TCP_UDP are no health-check protocols")
+@check("TG-UDP-HC", "D", "UDP, TLS and TCP_UDP are no health-check protocols", "ELBv2 API CreateTargetGroup")
 def udp_check(s):
     for protocol in ("UDP", "TLS", "TCP_UDP"):
         group_refused(s, REFUSED, HealthCheckProtocol=protocol)
 
 
-@check("TG-HC-RANGES", "D", "interval 5-300 s, timeout 2-120 s and below the interval, thresholds 2-10, path and matcher sound")
+@check(
+    "TG-HC-RANGES",
+    "D",
+    "interval 5-300 s, timeout 2-120 s and below the interval, thresholds 2-10, path and matcher sound",
+    "ELBv2 API CreateTargetGroup",
+)
 def ranges(s):
     for settings in (
         {"HealthCheckIntervalSeconds": 4},
@@ -104,13 +119,13 @@ def ranges(s):
     s.group(HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2, HealthyThresholdCount=2, UnhealthyThresholdCount=10)
 
 
-@check("TG-HC-PATH-TCP", "D", "path and matcher belong to HTTP checks only")
+@check("TG-HC-PATH-TCP", "D", "path and matcher belong to HTTP checks only", "ELBv2 API CreateTargetGroup")
 def path_of_tcp(s):
     group_refused(s, REFUSED, HealthCheckPath="/healthz")
     group_refused(s, REFUSED, Matcher={"HttpCode": "200"})
 
 
-@check("TG-MODIFY", "D", "health-check settings, the matcher included, can be changed")
+@check("TG-MODIFY", "D", "health-check settings, the matcher included, can be changed", "ELBv2 API ModifyTargetGroup")
 def modify(s):
     group = s.group(HealthCheckProtocol="HTTP")
     answer = s.elbv2.modify_target_group(
@@ -130,7 +145,12 @@ def modify(s):
     refused("TargetGroupNotFound", s.elbv2.modify_target_group, TargetGroupArn=gone, HealthCheckPort="80")
 
 
-@check("TG-MODIFY-PROTO", "D", "a change from TCP to HTTP checks brings path and matcher, the way back removes them")
+@check(
+    "TG-MODIFY-PROTO",
+    "D",
+    "a change from TCP to HTTP checks brings path and matcher, the way back removes them",
+    "ELBv2 API ModifyTargetGroup",
+)
 def modify_protocol(s):
     group = s.group()
     s.elbv2.modify_target_group(TargetGroupArn=group["TargetGroupArn"], HealthCheckProtocol="HTTP")
@@ -150,7 +170,12 @@ def modify_attribute(s, group, key, value):
     return {"TargetGroupArn": group["TargetGroupArn"], "Attributes": [{"Key": key, "Value": value}]}
 
 
-@check("TGA-DEFAULTS", "D", "a group of a network load balancer has its own type's attributes, with AWS's defaults")
+@check(
+    "TGA-DEFAULTS",
+    "D",
+    "a group of a network load balancer has its own type's attributes, with AWS's defaults",
+    "ELBv2 API TargetGroupAttribute",
+)
 def attribute_defaults(s):
     got = attributes(s, s.group())
     wanted = {
@@ -175,7 +200,12 @@ def attribute_defaults(s):
     same(foreign, [], "attributes of application load balancers' groups")
 
 
-@check("TGA-PRESERVE", "D", "client addresses are kept by default for instances and for UDP, not for ip targets of TCP")
+@check(
+    "TGA-PRESERVE",
+    "D",
+    "client addresses are kept by default for instances and for UDP, not for ip targets of TCP",
+    "ELBv2 API TargetGroupAttribute",
+)
 def preserve(s):
     key = "preserve_client_ip.enabled"
     same(attributes(s, s.group(TargetType="instance"))[key], "true", "instance, TCP")
@@ -183,7 +213,7 @@ def preserve(s):
     same(attributes(s, s.group(Protocol="TLS"))[key], "false", "ip, TLS")
 
 
-@check("TGA-MODIFY", "D", "the deregistration delay is 0 to 3600 s, both included")
+@check("TGA-MODIFY", "D", "the deregistration delay is 0 to 3600 s, both included", "ELBv2 API TargetGroupAttribute")
 def delay(s):
     group, key = s.group(), "deregistration_delay.timeout_seconds"
     for value in ("0", "3600"):
@@ -193,14 +223,31 @@ def delay(s):
         refused(REFUSED, s.elbv2.modify_target_group_attributes, **modify_attribute(s, group, key, value))
 
 
-@check("TGA-UNKNOWN", "D", "unknown keys and keys of other types are refused")
+@check("TGA-EXCLUDE", "D", "draining of the unhealthy needs kept connections; TLS has no stickiness; UDP keeps client addresses", "ELBv2 API TargetGroupAttribute")
+def exclusive_attributes(s):
+    tcp, tls, udp = s.group(), s.group(Protocol="TLS"), s.group(Protocol="UDP")
+    termination = "target_health_state.unhealthy.connection_termination.enabled"
+    draining = "target_health_state.unhealthy.draining_interval_seconds"
+    for group, key, value in (
+        (tcp, draining, "60"),
+        (tls, "stickiness.enabled", "true"),
+        (udp, "preserve_client_ip.enabled", "false"),
+        (udp, termination, "true"),
+    ):
+        refused(REFUSED, s.elbv2.modify_target_group_attributes, **modify_attribute(s, group, key, value))
+    for key, value in ((termination, "false"), (draining, "60"), ("stickiness.enabled", "true")):
+        s.elbv2.modify_target_group_attributes(**modify_attribute(s, tcp, key, value))
+        same(attributes(s, tcp)[key], value, key)
+
+
+@check("TGA-UNKNOWN", "D", "unknown keys and keys of other types are refused", "ELBv2 API TargetGroupAttribute")
 def unknown_attribute(s):
     group = s.group()
     for key, value in (("no.such.key", "1"), ("slow_start.duration_seconds", "30"), ("proxy_protocol_v2.enabled", "yes")):
         refused(REFUSED, s.elbv2.modify_target_group_attributes, **modify_attribute(s, group, key, value))
 
 
-@check("TG-DESC-LB-EMPTY", "D", "the groups of a load balancer without any are an empty list")
+@check("TG-DESC-LB-EMPTY", "D", "the groups of a load balancer without any are an empty list", "ELBv2 API DescribeTargetGroups")
 def of_balancer(s):
     balancer, group = s.nlb(), s.group()
     arn = balancer["LoadBalancerArn"]
@@ -211,14 +258,14 @@ def of_balancer(s):
     refused("LoadBalancerNotFound", s.elbv2.describe_target_groups, LoadBalancerArn=arn[:-16] + "0" * 16)
 
 
-@check("TG-DESC-404", "D", "describe fails whole when a group is missing")
+@check("TG-DESC-404", "D", "describe fails whole when a group is missing", "ELBv2 API DescribeTargetGroups")
 def describe_missing(s):
     group = s.group(Name="web")["TargetGroupArn"]
     refused("TargetGroupNotFound", s.elbv2.describe_target_groups, TargetGroupArns=[group, group[:-16] + "0" * 16])
     refused("TargetGroupNotFound", s.elbv2.describe_target_groups, Names=["web", "gone"])
 
 
-@check("TG-PAGE", "D", "groups are listed in pages")
+@check("TG-PAGE", "D", "groups are listed in pages", "ELBv2 API DescribeTargetGroups")
 def pages(s):
     made = {s.group()["TargetGroupArn"] for _ in range(5)}
     pages = list(s.elbv2.get_paginator("describe_target_groups").paginate(PaginationConfig={"PageSize": 2}))
@@ -226,7 +273,7 @@ def pages(s):
     same({group["TargetGroupArn"] for page in pages for group in page["TargetGroups"]}, made, "groups")
 
 
-@check("TG-2LBS", "O", "a group belongs to one load balancer: TargetGroupAssociationLimit")
+@check("TG-2LBS", "O", "a group belongs to one load balancer: TargetGroupAssociationLimit", "lbc#4528")
 def two_balancers(s):
     group, first, second = s.group(), s.nlb(), s.nlb()
     s.listener(first, group)
@@ -249,6 +296,7 @@ def balancers_of(s, group):
     "TG-BACKREF-AFTER-LB-DEL",
     "D",
     "LoadBalancerArns follows the listeners: made, changed, deleted, gone with their load balancer",
+    "ELBv2 API TargetGroup",
 )
 def back_references(s):
     one, two, balancer = s.group(), s.group(), s.nlb()

@@ -1,24 +1,39 @@
-//! Carries TCP from listener addresses to targets, as a network load balancer does. Owns every listening socket.
+//! Carries flows from listener addresses to targets, as a network load balancer does. Owns every listening socket.
 //!
-//! Imports the network only; knows addresses, zones and pools, not ARNs' meaning nor the emulator's state. `dataplane.rs`,
-//! one level up, turns that state into [`ListenerSpec`]s; `forward/connection.rs` is one client's connection.
+//! Imports the network, `choose`, `firewall`'s words; knows addresses and pools, not the emulator's state: `routes.rs` turns that into
+//! [`ListenerSpec`]s. `forward/route.rs` is what a listener knows at one time, `forward/connection.rs` one client's connection,
+//! `forward/datagrams.rs` the UDP flows of one listener.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, mem};
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::choose::Minimum;
+use crate::firewall::{Sources, Transport};
+use crate::tls;
+use route::Route;
+
+mod activity;
+mod buffers;
 mod connection;
+mod datagrams;
+mod drop_filter;
+mod pump;
+mod route;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod upstream;
+
+pub(crate) use upstream::{Ways, may_use_foreign_addresses};
 
 /// Connections that may wait for `accept`; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: u32 = 65_535;
@@ -26,42 +41,65 @@ const BACKLOG: u32 = 65_535;
 /// How long to pause when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// One listener on one of its load balancer's addresses.
+/// One listener on one of its load balancer's addresses, of one transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListenerSpec {
-    /// Where clients connect to. Targets see this IP address as their peer.
-    pub address: SocketAddr,
     /// The listener's ARN: another listener on the same address is another socket.
     pub id: String,
-    /// The availability zone of `address`.
-    pub zone: String,
-    /// Who answers.
-    pub pool: Pool,
+    pub transport: Transport,
+    /// Where clients connect to, as AWS has it.
+    pub address: SocketAddr,
+    /// Where that is on this machine.
+    pub local: SocketAddr,
+    /// The load balancer's addresses in the zone, one of a family: targets see them when they do not see the client's.
+    pub nodes: Vec<IpAddr>,
+    /// A flow that carries nothing for this long is forgotten.
+    pub idle: Duration,
+    /// For TLS listeners.
+    pub tls: Option<tls::Settings>,
+    /// The clients that get through. Others get no answer at all.
+    pub clients: Sources,
+    /// Who answers: the groups, by weight.
+    pub pools: Vec<Pool>,
+    /// Whether a client's flows all go to one of the groups.
+    pub sticky: bool,
 }
 
-/// The targets behind a listener.
+/// A target group, as far as it is used from a listener's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pool {
+    /// Its ARN.
+    pub group: String,
+    /// Its share of new flows, relative to that of the others; 0: none.
+    pub weight: u32,
     /// In any order.
     pub targets: Vec<PoolTarget>,
-    /// Whether targets of other zones than the listener address's are used.
-    pub cross_zone: bool,
-    /// Whether each connection to a target begins with a PROXY protocol version 2 header (addresses, no TLVs).
+    /// Fewer healthy targets than this, and all are used.
+    pub minimum: Minimum,
+    /// Whether a client's flows all go to one target.
+    pub sticky: bool,
+    /// Whether each flow to a target begins with a PROXY protocol version 2 header.
     pub proxy_protocol_v2: bool,
+    /// Whether targets see the clients' addresses.
+    pub preserve_client: bool,
+    /// Whether targets are spoken to in TLS.
+    pub tls: bool,
 }
 
 /// One target of a [`Pool`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PoolTarget {
-    /// Where to connect to.
+    /// Its address and port, as AWS has it.
     pub address: SocketAddr,
-    /// Its availability zone. `None` (an address outside of the VPC, zone `all`) is used from every zone.
-    pub zone: Option<String>,
+    /// Where that is on this machine.
+    pub local: SocketAddr,
+    /// The clients whose flows the target's security groups let in. Others get no answer at all.
+    pub admits: Sources,
     /// In state `healthy`.
     pub healthy: bool,
-    /// Gets no new connections, keeps those it has.
+    /// Gets no new flows, keeps those it has.
     pub draining: bool,
-    /// Going from false to true cuts the connections to it. Those made later (the pool fails open) are left alone.
+    /// Going from false to true cuts the flows to it. Those made later (the pool fails open) are left alone.
     pub terminate: bool,
 }
 
@@ -69,7 +107,7 @@ pub(crate) struct PoolTarget {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for {id}: {source}")]
 pub(crate) struct BindError {
-    /// [`ListenerSpec::address`].
+    /// [`ListenerSpec::local`].
     pub address: SocketAddr,
     /// [`ListenerSpec::id`].
     pub id: String,
@@ -77,11 +115,15 @@ pub(crate) struct BindError {
     pub source: io::Error,
 }
 
-/// The open sockets. Dropping it closes them and cuts all connections.
+/// What no two open sockets have in common.
+type Key = (Transport, SocketAddr);
+
+/// The open sockets. Dropping it closes them and cuts all flows.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
-    running: Mutex<BTreeMap<SocketAddr, Running>>,
-    /// Ends listeners and connections.
+    ways: Arc<Ways>,
+    running: Mutex<BTreeMap<Key, Running>>,
+    /// Ends listeners and flows.
     everything: CancellationToken,
     _guard: DropGuard,
 }
@@ -94,30 +136,31 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-impl Default for Forwarder {
-    fn default() -> Self {
-        Self::new()
-    }
+/// A socket that was opened and has no task yet.
+enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
 }
 
 impl Forwarder {
     /// A forwarder without any listener.
     #[must_use]
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(ways: Ways) -> Self {
         let everything = CancellationToken::new();
-        Self { running: Mutex::default(), _guard: everything.clone().drop_guard(), everything }
+        let guard = everything.clone().drop_guard();
+        Self { ways: Arc::new(ways), running: Mutex::default(), _guard: guard, everything }
     }
 
-    /// Makes the open sockets equal to `wanted`, keyed by address, and returns those that could not be opened; they are
-    /// tried again by the next call.
+    /// Makes the open sockets equal to `wanted`, keyed by transport and local address, and returns those that could not be opened; they
+    /// are tried again by the next call.
     ///
-    /// A listener that stays is never closed: its pool is swapped at once for new connections. One that goes stops
-    /// accepting, and its connections live on until either side closes them or they are idle for too long.
+    /// A listener that stays is never closed: its pools are swapped at once for new flows. One that goes stops accepting, and its TCP
+    /// connections live on until either side closes them or they are idle for too long.
     pub(crate) async fn apply(&self, wanted: Vec<ListenerSpec>) -> Vec<BindError> {
         let mut errors = Vec::new();
-        let mut specs = BTreeMap::new();
+        let mut specs: BTreeMap<Key, ListenerSpec> = BTreeMap::new();
         for spec in wanted {
-            match specs.entry(spec.address) {
+            match specs.entry((spec.transport, spec.local)) {
                 Entry::Vacant(free) => {
                     free.insert(spec);
                 }
@@ -126,22 +169,22 @@ impl Forwarder {
         }
 
         let mut running = self.running.lock().await;
-        let stays = |address: &SocketAddr, open: &Running| {
+        let stays = |key: &Key, open: &Running| {
             // A task that ended early (it does not, but for a panic) is opened anew.
-            specs.get(address).is_some_and(|spec| spec.id == open.route.borrow().spec.id) && !open.task.is_finished()
+            specs.get(key).is_some_and(|spec| spec.id == open.route.borrow().spec.id) && !open.task.is_finished()
         };
-        let (keep, close) = mem::take(&mut *running).into_iter().partition(|(address, open)| stays(address, open));
+        let (keep, close) = mem::take(&mut *running).into_iter().partition(|(key, open)| stays(key, open));
         *running = keep;
         close_all(close).await;
 
-        for (address, spec) in specs {
-            if let Some(open) = running.get(&address) {
+        for (key, spec) in specs {
+            if let Some(open) = running.get(&key) {
                 open.route.send_modify(|route| *route = Arc::new(route.followed_by(spec)));
                 continue;
             }
-            match listen(address) {
-                Ok(listener) => {
-                    running.insert(address, self.open(listener, spec));
+            match listen(key) {
+                Ok(socket) => {
+                    running.insert(key, self.open(socket, spec));
                 }
                 Err(source) => errors.push(BindError::new(&spec, source)),
             }
@@ -149,121 +192,82 @@ impl Forwarder {
         errors
     }
 
-    fn open(&self, listener: TcpListener, spec: ListenerSpec) -> Running {
+    fn open(&self, socket: Socket, spec: ListenerSpec) -> Running {
         let (route, current) = watch::channel(Arc::new(Route::new(spec)));
         let accepting = self.everything.child_token();
-        let task = tokio::spawn(accept(listener, current, accepting.clone(), self.everything.clone()));
+        let (ways, everything) = (Arc::clone(&self.ways), self.everything.clone());
+        let task = match socket {
+            Socket::Tcp(listener) => tokio::spawn(accept(listener, current, ways, accepting.clone(), everything)),
+            Socket::Udp(socket) => tokio::spawn(datagrams::serve(socket, current, ways, accepting.clone())),
+        };
         Running { route, accepting, task }
-    }
-}
-
-/// What a listener knows when it accepts a connection.
-#[derive(Debug)]
-struct Route {
-    spec: ListenerSpec,
-    /// By target: cancelled to cut the connections to it.
-    cuts: BTreeMap<SocketAddr, CancellationToken>,
-}
-
-impl Route {
-    fn new(spec: ListenerSpec) -> Self {
-        let cuts = spec.pool.targets.iter().map(|target| (target.address, CancellationToken::new())).collect();
-        Self { spec, cuts }
-    }
-
-    /// The route of the changed `spec`; cuts what it wants to be cut.
-    fn followed_by(&self, spec: ListenerSpec) -> Self {
-        let mut next = Self::new(spec);
-        for target in &next.spec.pool.targets {
-            let Some(cut) = self.cuts.get(&target.address) else { continue };
-            let already = self.spec.pool.targets.iter().any(|before| before.address == target.address && before.terminate);
-            if target.terminate && !already {
-                cut.cancel();
-            } else {
-                next.cuts.insert(target.address, cut.clone());
-            }
-        }
-        next
-    }
-
-    /// The target for a new connection, and the token that cuts it.
-    fn choose(&self, peer: SocketAddr) -> Option<(SocketAddr, &CancellationToken)> {
-        self.cuts.get_key_value(&self.spec.pool.choose(&self.spec.zone, peer)?).map(|(target, cut)| (*target, cut))
     }
 }
 
 impl BindError {
     fn new(spec: &ListenerSpec, source: io::Error) -> Self {
-        Self { address: spec.address, id: spec.id.clone(), source }
+        Self { address: spec.local, id: spec.id.clone(), source }
     }
 }
 
 /// Returns when the sockets are closed, so that their addresses are free.
-async fn close_all(listeners: BTreeMap<SocketAddr, Running>) {
+async fn close_all(listeners: BTreeMap<Key, Running>) {
     for listener in listeners.values() {
         listener.accepting.cancel();
     }
-    for (address, listener) in listeners {
+    for ((_, address), listener) in listeners {
         if let Err(error) = listener.task.await {
             tracing::error!(%address, %error, "a listener's task ended badly");
         }
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket_for(address)?;
-    // Connections of a former listener may still hold the address.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
-    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+fn listen((transport, address): Key) -> io::Result<Socket> {
+    match transport {
+        Transport::Tcp => {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // Connections of a former listener may still hold the address.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG).map(Socket::Tcp)
+        }
+        Transport::Udp => {
+            let socket = std::net::UdpSocket::bind(address)?;
+            socket.set_nonblocking(true)?;
+            UdpSocket::from_std(socket).map(Socket::Udp)
+        }
+    }
 }
 
 async fn accept(
     listener: TcpListener,
-    current: watch::Receiver<Arc<Route>>,
+    mut current: watch::Receiver<Arc<Route>>,
+    ways: Arc<Ways>,
     accepting: CancellationToken,
     everything: CancellationToken,
 ) {
+    let mut clients = Sources::Any;
     loop {
+        let route = Arc::clone(&current.borrow_and_update());
+        if route.spec.clients != clients {
+            clients.clone_from(&route.spec.clients);
+            drop_filter::attach(&listener, &clients, &ways.wiring.addresses);
+        }
         let accepted = tokio::select! {
             biased;
             () = accepting.cancelled() => return,
+            changed = current.changed() => if changed.is_ok() { continue } else { return },
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((client, peer)) => {
-                let route = Arc::clone(&current.borrow());
-                tokio::spawn(everything.clone().run_until_cancelled_owned(connection::carry(client, peer, route)));
+                let connection = connection::carry(client, peer, route, Arc::clone(&ways));
+                tokio::spawn(everything.clone().run_until_cancelled_owned(connection));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-impl Pool {
-    /// The target for a new connection from `peer` through an address in `zone`; the same for the same pool and peer.
-    ///
-    /// Healthy targets only, but all of them when none is: an NLB fails open. `None` when there is nobody at all.
-    fn choose(&self, zone: &str, peer: SocketAddr) -> Option<SocketAddr> {
-        let open = || {
-            let here = |target: &&PoolTarget| self.cross_zone || target.zone.as_deref().is_none_or(|other| other == zone);
-            self.targets.iter().filter(here).filter(|target| !target.draining)
-        };
-        let mut candidates: Vec<_> = open().filter(|target| target.healthy).collect();
-        if candidates.is_empty() {
-            candidates = open().collect();
-        }
-        candidates.sort_unstable_by_key(|target| target.address);
-        let mut hasher = DefaultHasher::new();
-        peer.hash(&mut hasher);
-        let index = hasher.finish().checked_rem(candidates.len() as u64)?;
-        usize::try_from(index).ok().and_then(|index| candidates.get(index)).map(|target| target.address)
     }
 }

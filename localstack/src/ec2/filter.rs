@@ -61,7 +61,7 @@ pub(super) struct Kind {
     pub(super) parameter: &'static str,
     /// The prefix of identifiers, `subnet-`.
     pub(super) prefix: &'static str,
-    /// The error for one that does not exist; `Malformed` replaces `NotFound` for what is no identifier at all.
+    /// The error for one that does not exist; `Malformed` replaces `NotFound` for what is no identifier at all, where that is a code.
     pub(super) missing: &'static str,
 }
 
@@ -72,8 +72,13 @@ impl Kind {
             return ApiError::new(self.missing, format!("The ID '{id}' does not exist"));
         }
         let malformed = match self.missing {
-            // The one kind whose two errors have different stems.
+            // Kinds whose two errors have different stems.
             "InvalidGroup.NotFound" => "InvalidGroupId.Malformed".to_owned(),
+            stem @ ("InvalidInternetGatewayID.NotFound"
+            | "InvalidNetworkInterfaceID.NotFound"
+            | "InvalidRouteTableID.NotFound") => stem.replace("ID.NotFound", "Id.Malformed"),
+            // No other code is known.
+            missing @ ("InvalidAllocationID.NotFound" | "InvalidPrefixListID.NotFound") => missing.to_owned(),
             other => other.replace("NotFound", "Malformed"),
         };
         ApiError::new(&malformed, format!("Invalid id: \"{id}\" (expecting \"{}...\")", self.prefix))

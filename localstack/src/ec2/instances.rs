@@ -9,13 +9,14 @@ use std::net::Ipv4Addr;
 use super::filter::{Described, Kind, select};
 use super::show;
 use crate::error::ApiError;
-use crate::model::Tags;
-use crate::model::network::{Instance, InstanceState, Interface, InterfaceOwner};
+use crate::model::network::{Address, Association, Instance, InstanceState, Interface, InterfaceOwner, Network};
+use crate::model::{Place, Tags};
 use crate::service::Call;
 use crate::xml::Xml;
 
-const INSTANCES: Kind = Kind { parameter: "InstanceId", prefix: "i-", missing: "InvalidInstanceID.NotFound" };
-const INTERFACES: Kind = Kind { parameter: "NetworkInterfaceId", prefix: "eni-", missing: "InvalidNetworkInterfaceID.NotFound" };
+pub(super) const INSTANCES: Kind = Kind { parameter: "InstanceId", prefix: "i-", missing: "InvalidInstanceID.NotFound" };
+pub(super) const INTERFACES: Kind =
+    Kind { parameter: "NetworkInterfaceId", prefix: "eni-", missing: "InvalidNetworkInterfaceID.NotFound" };
 
 /// What `DescribeInstances` filters by: the instance with its primary interface.
 struct Listed<'a> {
@@ -140,16 +141,28 @@ fn change(call: &mut Call<'_>, out: &mut Xml, to: InstanceState) -> Result<(), A
     Ok(())
 }
 
-impl Described for Interface {
+/// What `DescribeNetworkInterfaces` filters by: the interface, and the network that knows its Elastic IP addresses.
+struct ListedInterface<'a> {
+    interface: &'a Interface,
+    network: &'a Network,
+    place: &'a Place,
+}
+
+impl Described for ListedInterface<'_> {
     const FILTERS: &'static [&'static str] = &[
         "addresses.private-ip-address",
+        "association.allocation-id",
+        "association.association-id",
+        "association.public-ip",
         "attachment.instance-id",
+        "attachment.instance-owner-id",
         "attachment.status",
         "availability-zone",
         "description",
         "group-id",
         "interface-type",
         "network-interface-id",
+        "owner-id",
         "private-ip-address",
         "requester-id",
         "requester-managed",
@@ -159,29 +172,36 @@ impl Described for Interface {
     ];
 
     fn tags(&self) -> &Tags {
-        &self.tags
+        &self.interface.tags
     }
 
     fn values(&self, filter: &str) -> Vec<String> {
-        let managed = self.owner == InterfaceOwner::LoadBalancer;
+        let interface = self.interface;
+        let public = |show: fn(&Address, &Association) -> String| {
+            let all = self.network.addresses.values().filter_map(|address| Some((address, address.association.as_ref()?)));
+            all.filter(|(_, held)| held.interface_id == interface.id).map(|(address, held)| show(address, held)).collect()
+        };
+        let managed = interface.owner == InterfaceOwner::LoadBalancer;
         match filter {
-            "addresses.private-ip-address" => addresses(self),
-            "attachment.instance-id" => match &self.owner {
-                InterfaceOwner::Instance(id) => vec![id.clone()],
-                InterfaceOwner::LoadBalancer => Vec::new(),
-            },
+            "addresses.private-ip-address" => addresses(interface),
+            "association.allocation-id" => public(|address, _| address.id.clone()),
+            "association.association-id" => public(|_, held| held.id.clone()),
+            "association.public-ip" => public(|address, _| address.public_ip.to_string()),
+            "attachment.instance-id" => interface.instance().map(str::to_owned).into_iter().collect(),
+            "attachment.instance-owner-id" => vec![interface.owned_by(self.place).to_owned()],
             "attachment.status" => vec!["attached".to_owned()],
-            "availability-zone" => vec![self.zone.clone()],
-            "description" => vec![self.description.clone()],
-            "group-id" => self.security_groups.clone(),
+            "availability-zone" => vec![interface.zone.clone()],
+            "description" => vec![interface.description.clone()],
+            "group-id" => interface.security_groups.clone(),
             "interface-type" => vec![if managed { "network_load_balancer" } else { "interface" }.to_owned()],
-            "network-interface-id" => vec![self.id.clone()],
-            "private-ip-address" => vec![self.address.to_string()],
+            "network-interface-id" => vec![interface.id.clone()],
+            "owner-id" => vec![self.place.account.clone()],
+            "private-ip-address" => vec![interface.address.to_string()],
             "requester-id" => managed.then(|| "amazon-elb".to_owned()).into_iter().collect(),
             "requester-managed" => vec![managed.to_string()],
             "status" => vec!["in-use".to_owned()],
-            "subnet-id" => vec![self.subnet_id.clone()],
-            "vpc-id" => vec![self.vpc_id.clone()],
+            "subnet-id" => vec![interface.subnet_id.clone()],
+            "vpc-id" => vec![interface.vpc_id.clone()],
             _ => Vec::new(),
         }
     }
@@ -189,8 +209,11 @@ impl Described for Interface {
 
 pub(super) fn describe_interfaces(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let state = &*call.state;
-    let page = select(call.params, &state.network.interfaces, &INTERFACES)?;
-    out.list("networkInterfaceSet", page.items, |xml, interface| show::interface(xml, interface, &state.network, &state.place));
+    let (network, place) = (&state.network, &state.place);
+    let listed = |(id, interface): (&String, _)| (id.clone(), ListedInterface { interface, network, place });
+    let listed: BTreeMap<String, ListedInterface<'_>> = network.interfaces.iter().map(listed).collect();
+    let page = select(call.params, &listed, &INTERFACES)?;
+    out.list("networkInterfaceSet", page.items, |xml, listed| show::interface(xml, listed.interface, network, place));
     out.optional("nextToken", page.next);
     Ok(())
 }

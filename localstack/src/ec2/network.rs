@@ -1,4 +1,4 @@
-//! VPCs, subnets, route tables, internet gateways, availability zones.
+//! VPCs, subnets, availability zones.
 //!
 //! Imports `filter`, `show`, `tags`. A whole network is easier made from a [`crate::World`]; by the API, VPCs and subnets can be made too.
 
@@ -8,21 +8,31 @@ use ipnet::Ipv4Net;
 
 use super::filter::{Described, Kind, select};
 use super::permissions::read_v4;
-use super::{security_groups, show, tags};
+use super::{ipv6, security_groups, show, tags};
 use crate::error::ApiError;
-use crate::model::network::{InternetGateway, RouteTable, Subnet, Vpc};
+use crate::model::network::{RouteTable, Subnet, Vpc};
 use crate::model::{State, Tags};
 use crate::service::Call;
 use crate::xml::Xml;
 
-const VPCS: Kind = Kind { parameter: "VpcId", prefix: "vpc-", missing: "InvalidVpcID.NotFound" };
-const SUBNETS: Kind = Kind { parameter: "SubnetId", prefix: "subnet-", missing: "InvalidSubnetID.NotFound" };
-const ROUTE_TABLES: Kind = Kind { parameter: "RouteTableId", prefix: "rtb-", missing: "InvalidRouteTableID.NotFound" };
-const INTERNET_GATEWAYS: Kind =
-    Kind { parameter: "InternetGatewayId", prefix: "igw-", missing: "InvalidInternetGatewayID.NotFound" };
+pub(super) const VPCS: Kind = Kind { parameter: "VpcId", prefix: "vpc-", missing: "InvalidVpcID.NotFound" };
+pub(super) const SUBNETS: Kind = Kind { parameter: "SubnetId", prefix: "subnet-", missing: "InvalidSubnetID.NotFound" };
 
 impl Described for Vpc {
-    const FILTERS: &'static [&'static str] = &["cidr", "cidr-block-association.cidr-block", "is-default", "state", "vpc-id"];
+    const FILTERS: &'static [&'static str] = &[
+        "cidr",
+        "cidr-block-association.association-id",
+        "cidr-block-association.cidr-block",
+        "cidr-block-association.state",
+        "dhcp-options-id",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
+        "is-default",
+        "owner-id",
+        "state",
+        "vpc-id",
+    ];
 
     fn tags(&self) -> &Tags {
         &self.tags
@@ -31,6 +41,17 @@ impl Described for Vpc {
     fn values(&self, filter: &str) -> Vec<String> {
         match filter {
             "cidr" => self.cidrs.first().map(ToString::to_string).into_iter().collect(),
+            "cidr-block-association.association-id" => {
+                self.cidrs.iter().map(|cidr| show::vpc_association(&self.id, cidr)).collect()
+            }
+            "cidr-block-association.state" => vec!["associated".to_owned()],
+            "dhcp-options-id" => vec!["default".to_owned()],
+            "ipv6-cidr-block-association.association-id" => {
+                self.ipv6_cidr.iter().map(|cidr| show::vpc_association(&self.id, cidr)).collect()
+            }
+            "ipv6-cidr-block-association.ipv6-cidr-block" => self.ipv6_cidr.iter().map(ToString::to_string).collect(),
+            "ipv6-cidr-block-association.state" => self.ipv6_cidr.iter().map(|_| "associated".to_owned()).collect(),
+            "owner-id" => vec![self.owner.clone()],
             "cidr-block-association.cidr-block" => self.cidrs.iter().map(ToString::to_string).collect(),
             "is-default" => vec!["false".to_owned()],
             "state" => vec!["available".to_owned()],
@@ -53,6 +74,7 @@ pub(crate) fn add_vpc(state: &mut State, id: &str, cidrs: Vec<Ipv4Net>, tags: Ta
     let (table_id, association) = (state.ids.ec2("rtb"), state.ids.ec2("rtbassoc"));
     let table = RouteTable {
         id: table_id.clone(),
+        owner: state.place.account.clone(),
         vpc_id: id.to_owned(),
         associations: BTreeMap::from([(association, None)]),
         routes: cidrs.iter().map(|cidr| (*cidr, "local".to_owned())).collect(),
@@ -61,7 +83,16 @@ pub(crate) fn add_vpc(state: &mut State, id: &str, cidrs: Vec<Ipv4Net>, tags: Ta
     state.network.route_tables.insert(table_id, table);
     let group = state.ids.ec2("sg");
     security_groups::add(state, group, id, "default", "default VPC security group", Tags::new());
-    state.network.vpcs.insert(id.to_owned(), Vpc { id: id.to_owned(), cidrs, tags });
+    let vpc = Vpc {
+        id: id.to_owned(),
+        owner: state.place.account.clone(),
+        cidrs,
+        ipv6_cidr: None,
+        dns_support: true,
+        dns_hostnames: false,
+        tags,
+    };
+    state.network.vpcs.insert(id.to_owned(), vpc);
 }
 
 /// Adds a subnet.
@@ -69,8 +100,10 @@ pub(crate) fn add_subnet(state: &mut State, id: &str, vpc_id: &str, cidr: Ipv4Ne
     let subnet = Subnet {
         id: id.to_owned(),
         arn: state.place.arn("ec2", &format!("subnet/{id}")),
+        owner: state.place.account.clone(),
         vpc_id: vpc_id.to_owned(),
         cidr,
+        ipv6_cidr: None,
         zone: zone.to_owned(),
         map_public_ip,
         tags,
@@ -94,6 +127,9 @@ pub(super) fn create_vpc(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiEr
     let tags = tags::specified(call.params, "vpc")?;
     let id = call.state.ids.ec2("vpc");
     add_vpc(call.state, &id, vec![cidr], tags);
+    if call.params.truth("AmazonProvidedIpv6CidrBlock") == Some(true) {
+        ipv6::give_vpc(call.state, &id);
+    }
     let state = &*call.state;
     if let Some(vpc) = state.network.vpcs.get(&id) {
         out.within("vpc", |xml| show::vpc(xml, vpc, &state.place));
@@ -131,7 +167,12 @@ impl Described for Subnet {
         "available-ip-address-count",
         "cidr-block",
         "default-for-az",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
+        "ipv6-native",
         "map-public-ip-on-launch",
+        "owner-id",
         "state",
         "subnet-arn",
         "subnet-id",
@@ -148,7 +189,13 @@ impl Described for Subnet {
             "availability-zone-id" => vec![show::zone_id(&self.zone)],
             "available-ip-address-count" => vec![self.free_addresses().to_string()],
             "cidr-block" => vec![self.cidr.to_string()],
-            "default-for-az" => vec!["false".to_owned()],
+            "default-for-az" | "ipv6-native" => vec!["false".to_owned()],
+            "ipv6-cidr-block-association.association-id" => {
+                self.ipv6_cidr.iter().map(|cidr| show::subnet_association(&self.id, cidr)).collect()
+            }
+            "ipv6-cidr-block-association.ipv6-cidr-block" => self.ipv6_cidr.iter().map(ToString::to_string).collect(),
+            "ipv6-cidr-block-association.state" => self.ipv6_cidr.iter().map(|_| "associated".to_owned()).collect(),
+            "owner-id" => vec![self.owner.clone()],
             "map-public-ip-on-launch" => vec![self.map_public_ip.to_string()],
             "state" => vec!["available".to_owned()],
             "subnet-arn" => vec![self.arn.clone()],
@@ -193,9 +240,13 @@ pub(super) fn create_subnet(call: &mut Call<'_>, out: &mut Xml) -> Result<(), Ap
         let message = format!("Value ({asked}) for parameter availabilityZone is invalid. Zones are {}", zones.join(", "));
         return Err(ApiError::parameter_value(message));
     };
+    let ipv6_cidr = params.text("Ipv6CidrBlock").map(|text| ipv6::check_subnet(network, vpc, text)).transpose()?;
     let tags = tags::specified(params, "subnet")?;
     let id = call.state.ids.ec2("subnet");
     add_subnet(call.state, &id, vpc_id, cidr, &zone, false, tags);
+    if let Some(subnet) = call.state.network.subnets.get_mut(&id) {
+        subnet.ipv6_cidr = ipv6_cidr;
+    }
     let state = &*call.state;
     if let Some(subnet) = state.network.subnets.get(&id) {
         out.within("subnet", |xml| show::subnet(xml, subnet, &state.place));
@@ -217,69 +268,6 @@ pub(super) fn delete_subnet(call: &mut Call<'_>, out: &mut Xml) -> Result<(), Ap
         table.associations.retain(|_, subnet| subnet.as_deref() != Some(id));
     }
     out.text("return", true);
-    Ok(())
-}
-
-impl Described for RouteTable {
-    const FILTERS: &'static [&'static str] = &[
-        "association.main",
-        "association.route-table-association-id",
-        "association.route-table-id",
-        "association.subnet-id",
-        "route-table-id",
-        "route.destination-cidr-block",
-        "route.gateway-id",
-        "vpc-id",
-    ];
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
-
-    fn values(&self, filter: &str) -> Vec<String> {
-        match filter {
-            "association.main" => self.associations.values().map(|subnet| subnet.is_none().to_string()).collect(),
-            "association.route-table-association-id" => self.associations.keys().cloned().collect(),
-            "association.route-table-id" | "route-table-id" => vec![self.id.clone()],
-            "association.subnet-id" => self.associations.values().flatten().cloned().collect(),
-            "route.destination-cidr-block" => self.routes.keys().map(ToString::to_string).collect(),
-            "route.gateway-id" => self.routes.values().cloned().collect(),
-            "vpc-id" => vec![self.vpc_id.clone()],
-            _ => Vec::new(),
-        }
-    }
-}
-
-pub(super) fn describe_route_tables(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
-    let state = &*call.state;
-    let page = select(call.params, &state.network.route_tables, &ROUTE_TABLES)?;
-    out.list("routeTableSet", page.items, |xml, table| show::route_table(xml, table, &state.place));
-    out.optional("nextToken", page.next);
-    Ok(())
-}
-
-impl Described for InternetGateway {
-    const FILTERS: &'static [&'static str] = &["attachment.state", "attachment.vpc-id", "internet-gateway-id"];
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
-
-    fn values(&self, filter: &str) -> Vec<String> {
-        match filter {
-            "attachment.state" => self.vpc_id.iter().map(|_| "available".to_owned()).collect(),
-            "attachment.vpc-id" => self.vpc_id.iter().cloned().collect(),
-            "internet-gateway-id" => vec![self.id.clone()],
-            _ => Vec::new(),
-        }
-    }
-}
-
-pub(super) fn describe_internet_gateways(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
-    let state = &*call.state;
-    let page = select(call.params, &state.network.internet_gateways, &INTERNET_GATEWAYS)?;
-    out.list("internetGatewaySet", page.items, |xml, gateway| show::internet_gateway(xml, gateway, &state.place));
-    out.optional("nextToken", page.next);
     Ok(())
 }
 

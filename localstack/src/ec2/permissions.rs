@@ -4,6 +4,7 @@
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::prefix_lists;
 use crate::error::ApiError;
 use crate::model::network::{Network, Peer, SecurityGroup, Traffic};
 use crate::query::Params;
@@ -51,6 +52,8 @@ pub(super) const REVOKE: &[&str] = &[
     "IpPermissions.#.Groups.#.GroupId",
     "IpPermissions.#.Groups.#.UserId",
     "IpPermissions.#.Groups.#.Description",
+    "IpPermissions.#.PrefixListIds.#.PrefixListId",
+    "IpPermissions.#.PrefixListIds.#.Description",
     "DryRun:bool",
 ];
 
@@ -75,15 +78,13 @@ pub(super) fn read(params: &Params, network: &Network, group: &SecurityGroup) ->
         for peer in permission.items("Groups") {
             asked.push(rule(&protocol, ports, read_group(peer.required("GroupId"), network, group)?, peer)?);
         }
-        if let Some(list) = permission.items("PrefixListIds").first() {
-            let id = list.required("PrefixListId");
-            let message = format!("The prefix list ID '{id}' does not exist (this emulator has no prefix lists yet)");
-            return Err(ApiError::new("InvalidPrefixListID.NotFound", message));
+        for list in permission.items("PrefixListIds") {
+            asked.push(rule(&protocol, ports, read_prefix_list(list.required("PrefixListId"), network)?, list)?);
         }
         if asked.len() == before {
             return Err(ApiError::new(
                 "InvalidParameterCombination",
-                "A permission needs a peer: IpRanges, Ipv6Ranges or Groups",
+                "A permission needs a peer: IpRanges, Ipv6Ranges, Groups or PrefixListIds",
             ));
         }
     }
@@ -156,6 +157,11 @@ pub(super) fn read_v6(text: &str) -> Result<Ipv6Net, ApiError> {
     text.parse::<Ipv6Net>()
         .map(|cidr| cidr.trunc())
         .map_err(|_| ApiError::parameter_value(format!("CIDR block {text} is malformed")))
+}
+
+/// A prefix list as the peer of a rule.
+pub(super) fn read_prefix_list(id: &str, network: &Network) -> Result<Peer, ApiError> {
+    network.prefix_lists.get(id).map(|list| Peer::PrefixList(list.id.clone())).ok_or_else(|| prefix_lists::KIND.no(id))
 }
 
 /// A group as the peer of a rule of another group of the same VPC.

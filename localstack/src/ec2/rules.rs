@@ -3,7 +3,7 @@
 //! A call takes effect as a whole or not at all. Imports `permissions` for what a call asks, `filter`, `show`, `tags`.
 
 use super::filter::{Described, Kind, select};
-use super::permissions::{self, check_description, read_group, read_ports, read_v4, read_v6};
+use super::permissions::{self, check_description, read_group, read_ports, read_prefix_list, read_v4, read_v6};
 use super::{security_groups, show, tags};
 use crate::error::ApiError;
 use crate::model::Tags;
@@ -11,9 +11,6 @@ use crate::model::network::{Network, Peer, Rule, SecurityGroup, Traffic};
 use crate::query::Params;
 use crate::service::Call;
 use crate::xml::Xml;
-
-/// Rules that a group may have in one direction.
-const MAX_RULES: usize = 60;
 
 const KIND: Kind = Kind { parameter: "SecurityGroupRuleId", prefix: "sgr-", missing: "InvalidSecurityGroupRuleId.NotFound" };
 
@@ -52,8 +49,10 @@ fn authorize(call: &mut Call<'_>, out: &mut Xml, egress: bool) -> Result<(), Api
         }
         present.push(&rule.traffic);
     }
-    if present.len() > MAX_RULES {
-        let message = format!("The maximum number of rules per security group ({MAX_RULES}) has been reached for {}", group.id);
+    let quota = call.state.quotas.rules_per_security_group;
+    let weight: usize = present.iter().map(|traffic| call.state.network.weight(traffic)).sum();
+    if weight > quota {
+        let message = format!("The maximum number of rules per security group ({quota}) has been reached for {}", group.id);
         return Err(ApiError::new("RulesPerSecurityGroupLimitExceeded", message));
     }
     let state = &mut *call.state;
@@ -110,7 +109,7 @@ fn describe_traffic(traffic: &Traffic) -> String {
     let peer = match &traffic.peer {
         Peer::V4(cidr) => cidr.to_string(),
         Peer::V6(cidr) => cidr.to_string(),
-        Peer::Group(id) => id.clone(),
+        Peer::Group(id) | Peer::PrefixList(id) => id.clone(),
     };
     let protocol = if traffic.protocol == "-1" { "ALL".to_owned() } else { traffic.protocol.to_ascii_uppercase() };
     match traffic.ports {
@@ -169,12 +168,13 @@ pub(super) fn modify(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError>
 /// The new version of a rule: protocol, ports and peer as given, the description kept unless given (API reference).
 fn read_rule(item: &Params, present: &Rule, network: &Network, group: &SecurityGroup) -> Result<Rule, ApiError> {
     let text = |name: &str| item.text(&format!("SecurityGroupRule.{name}"));
-    let peer = match (text("CidrIpv4"), text("CidrIpv6"), text("ReferencedGroupId")) {
-        (Some(cidr), None, None) => Peer::V4(read_v4(cidr)?),
-        (None, Some(cidr), None) => Peer::V6(read_v6(cidr)?),
-        (None, None, Some(id)) => read_group(id, network, group)?,
+    let peer = match (text("CidrIpv4"), text("CidrIpv6"), text("ReferencedGroupId"), text("PrefixListId")) {
+        (Some(cidr), None, None, None) => Peer::V4(read_v4(cidr)?),
+        (None, Some(cidr), None, None) => Peer::V6(read_v6(cidr)?),
+        (None, None, Some(id), None) => read_group(id, network, group)?,
+        (None, None, None, Some(id)) => read_prefix_list(id, network)?,
         _ => {
-            let message = "A rule needs exactly one of CidrIpv4, CidrIpv6 and ReferencedGroupId";
+            let message = "A rule needs exactly one of CidrIpv4, CidrIpv6, ReferencedGroupId and PrefixListId";
             return Err(ApiError::new("InvalidParameterCombination", message));
         }
     };

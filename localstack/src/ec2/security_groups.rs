@@ -137,6 +137,47 @@ pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiErro
     Ok(())
 }
 
+/// A group that an interface in a VPC may have, by the names that `GetSecurityGroupsForVpc` filters by.
+struct ForVpc<'a> {
+    group: &'a SecurityGroup,
+    owner: &'a str,
+}
+
+impl Described for ForVpc<'_> {
+    const FILTERS: &'static [&'static str] = &["description", "group-id", "group-name", "owner-id", "primary-vpc-id"];
+
+    fn tags(&self) -> &Tags {
+        &self.group.tags
+    }
+
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
+            "description" => self.group.description.clone(),
+            "group-id" => self.group.id.clone(),
+            "group-name" => self.group.name.clone(),
+            "owner-id" => self.owner.to_owned(),
+            _ => self.group.vpc_id.clone(),
+        }]
+    }
+}
+
+pub(super) fn for_vpc(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
+    let state = &*call.state;
+    let vpc_id = call.params.required("VpcId");
+    if !state.network.vpcs.contains_key(vpc_id) {
+        return Err(super::network::VPCS.no(vpc_id));
+    }
+    let owner = state.place.account.as_str();
+    let own = state.network.security_groups.iter().filter(|(_, group)| group.vpc_id == vpc_id);
+    let listed = own.map(|(id, group)| (id.clone(), ForVpc { group, owner })).collect();
+    let page = select(call.params, &listed, &KIND)?;
+    out.list("securityGroupForVpcSet", page.items, |xml, listed| {
+        show::security_group_for_vpc(xml, listed.group, &state.place);
+    });
+    out.optional("nextToken", page.next);
+    Ok(())
+}
+
 pub(super) fn delete(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let id = call.params.required("GroupId");
     let network = &mut call.state.network;

@@ -2,10 +2,15 @@
 //!
 //! Imports `xml`, `model`. Element names follow AWS's service model (its `locationName`s).
 
+use std::fmt::Display;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv6Net;
 use jiff::Timestamp;
 
 use crate::model::network::{
-    Instance, Interface, InterfaceOwner, InternetGateway, Network, Peer, RouteTable, Rule, SecurityGroup, Subnet, Traffic, Vpc,
+    Address, Instance, Interface, InterfaceOwner, InternetGateway, Network, Peer, PrefixList, RouteTable, Rule, SecurityGroup,
+    Subnet, Traffic, Vpc,
 };
 use crate::model::{Place, Tags};
 use crate::xml::Xml;
@@ -23,14 +28,49 @@ pub(super) fn vpc(xml: &mut Xml, vpc: &Vpc, place: &Place) {
     xml.text("state", "available");
     xml.optional("cidrBlock", vpc.cidrs.first());
     xml.list("cidrBlockAssociationSet", &vpc.cidrs, |xml, cidr| {
-        xml.text("associationId", format!("vpc-cidr-assoc-0{}", crate::ids::hex(&format!("{}{cidr}", vpc.id), 16)));
+        xml.text("associationId", vpc_association(&vpc.id, cidr));
         xml.text("cidrBlock", cidr);
         xml.within("cidrBlockState", |xml| xml.text("state", "associated"));
     });
+    if vpc.ipv6_cidr.is_some() {
+        xml.list("ipv6CidrBlockAssociationSet", [vpc], |xml, vpc| vpc_ipv6(xml, vpc, place));
+    }
     xml.text("dhcpOptionsId", "default");
     xml.text("instanceTenancy", "default");
     xml.text("isDefault", false);
     tags(xml, &vpc.tags);
+}
+
+/// The id of the association of a VPC with a block.
+pub(super) fn vpc_association(vpc_id: &str, cidr: impl Display) -> String {
+    format!("vpc-cidr-assoc-0{}", crate::ids::hex(&format!("{vpc_id}{cidr}"), 16))
+}
+
+/// The id of the association of a subnet with a block.
+pub(super) fn subnet_association(subnet_id: &str, cidr: impl Display) -> String {
+    format!("subnet-cidr-assoc-0{}", crate::ids::hex(&format!("{subnet_id}{cidr}"), 16))
+}
+
+/// The content of a `VpcIpv6CidrBlockAssociation`.
+pub(super) fn vpc_ipv6(xml: &mut Xml, vpc: &Vpc, place: &Place) {
+    let Some(cidr) = vpc.ipv6_cidr else { return };
+    xml.text("associationId", vpc_association(&vpc.id, cidr));
+    xml.text("ipv6CidrBlock", cidr);
+    xml.within("ipv6CidrBlockState", |xml| xml.text("state", "associated"));
+    xml.text("networkBorderGroup", &place.region);
+    xml.text("ipv6Pool", "Amazon");
+}
+
+/// The content of a `SubnetIpv6CidrBlockAssociation`.
+pub(super) fn subnet_ipv6(xml: &mut Xml, subnet_id: &str, cidr: &Ipv6Net) {
+    xml.text("associationId", subnet_association(subnet_id, cidr));
+    xml.text("ipv6CidrBlock", cidr);
+    xml.within("ipv6CidrBlockState", |xml| xml.text("state", "associated"));
+}
+
+/// How a route came to be.
+pub(super) fn route_origin(gateway: &str) -> &'static str {
+    if gateway == "local" { "CreateRouteTable" } else { "CreateRoute" }
 }
 
 pub(super) fn subnet(xml: &mut Xml, subnet: &Subnet, place: &Place) {
@@ -40,7 +80,7 @@ pub(super) fn subnet(xml: &mut Xml, subnet: &Subnet, place: &Place) {
     xml.text("ownerId", &place.account);
     xml.text("vpcId", &subnet.vpc_id);
     xml.text("cidrBlock", subnet.cidr);
-    xml.texts("ipv6CidrBlockAssociationSet", Vec::<String>::new());
+    xml.list("ipv6CidrBlockAssociationSet", &subnet.ipv6_cidr, |xml, cidr| subnet_ipv6(xml, &subnet.id, cidr));
     xml.text("availableIpAddressCount", subnet.free_addresses());
     xml.text("availabilityZone", &subnet.zone);
     xml.text("availabilityZoneId", zone_id(&subnet.zone));
@@ -77,7 +117,7 @@ pub(super) fn route_table(xml: &mut Xml, table: &RouteTable, place: &Place) {
         xml.text("destinationCidrBlock", destination);
         xml.text("gatewayId", gateway);
         xml.text("state", "active");
-        xml.text("origin", if gateway == "local" { "CreateRouteTable" } else { "CreateRoute" });
+        xml.text("origin", route_origin(gateway));
     });
     xml.list("associationSet", &table.associations, |xml, (id, subnet)| {
         xml.text("routeTableAssociationId", id);
@@ -104,14 +144,14 @@ pub(super) fn instance(xml: &mut Xml, instance: &Instance, network: &Network, pl
     let (code, name) = instance.state.code();
     let interface = network.interfaces.get(&instance.interface_id);
     xml.text("instanceId", &instance.id);
-    xml.text("imageId", "ami-00000000000000000");
+    xml.text("imageId", &instance.image);
     xml.within("instanceState", |xml| {
         xml.text("code", code);
         xml.text("name", name);
     });
     xml.text("privateDnsName", private_name(&instance.address.to_string(), place));
     xml.text("amiLaunchIndex", 0);
-    xml.text("instanceType", "m6i.large");
+    xml.text("instanceType", &instance.kind);
     xml.text("launchTime", time(instance.launched));
     xml.within("placement", |xml| {
         xml.text("availabilityZone", &instance.zone);
@@ -125,6 +165,10 @@ pub(super) fn instance(xml: &mut Xml, instance: &Instance, network: &Network, pl
         xml.text("subnetId", &instance.subnet_id);
         xml.text("vpcId", &instance.vpc_id);
         xml.text("privateIpAddress", instance.address);
+        if let Some((address, _)) = network.elastic_ip(&interface.id, instance.address) {
+            xml.text("ipAddress", address.public_ip);
+            xml.text("dnsName", public_name(address.public_ip, place));
+        }
         groups(xml, &interface.security_groups, network);
         xml.list("networkInterfaceSet", [interface], |xml, interface| interface_of_instance(xml, interface, network, place));
     }
@@ -154,17 +198,64 @@ fn interface_of_instance(xml: &mut Xml, interface: &Interface, network: &Network
         xml.text("status", "attached");
         xml.text("deleteOnTermination", true);
     });
-    addresses(xml, interface, place);
+    association(xml, (interface, interface.address), Detail::Instance, network, place);
+    addresses(xml, interface, Detail::Instance, network, place);
     xml.text("interfaceType", "interface");
 }
 
-fn addresses(xml: &mut Xml, interface: &Interface, place: &Place) {
+fn addresses(xml: &mut Xml, interface: &Interface, detail: Detail, network: &Network, place: &Place) {
     let all = std::iter::once((interface.address, true)).chain(interface.secondary.iter().map(|address| (*address, false)));
     xml.list("privateIpAddressesSet", all, |xml, (address, primary)| {
         xml.text("privateIpAddress", address);
         xml.text("privateDnsName", private_name(&address.to_string(), place));
         xml.text("primary", primary);
+        association(xml, (interface, address), detail, network, place);
     });
+}
+
+/// How much an interface shows of an Elastic IP address: an instance's leaves the identifiers out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Instance,
+    Interface,
+}
+
+/// The Elastic IP address of a private one, if it has any.
+fn association(xml: &mut Xml, (interface, private_ip): (&Interface, Ipv4Addr), detail: Detail, network: &Network, place: &Place) {
+    let Some((address, held)) = network.elastic_ip(&interface.id, private_ip) else { return };
+    xml.within("association", |xml| {
+        if detail == Detail::Interface {
+            xml.text("allocationId", &address.id);
+            xml.text("associationId", &held.id);
+        }
+        xml.text("ipOwnerId", &place.account);
+        xml.text("publicDnsName", public_name(address.public_ip, place));
+        xml.text("publicIp", address.public_ip);
+    });
+}
+
+fn public_name(address: Ipv4Addr, place: &Place) -> String {
+    let host = address.to_string().replace('.', "-");
+    match place.region.as_str() {
+        "us-east-1" => format!("ec2-{host}.compute-1.amazonaws.com"),
+        region => format!("ec2-{host}.{region}.compute.amazonaws.com"),
+    }
+}
+
+pub(super) fn address(xml: &mut Xml, address: &Address, interface: Option<&Interface>, place: &Place) {
+    xml.text("publicIp", address.public_ip);
+    xml.text("allocationId", &address.id);
+    xml.text("domain", "vpc");
+    xml.text("publicIpv4Pool", "amazon");
+    xml.text("networkBorderGroup", &place.region);
+    if let (Some(held), Some(interface)) = (&address.association, interface) {
+        xml.text("associationId", &held.id);
+        xml.optional("instanceId", interface.instance());
+        xml.text("networkInterfaceId", &interface.id);
+        xml.text("networkInterfaceOwnerId", interface.owned_by(place));
+        xml.text("privateIpAddress", held.private_ip);
+    }
+    tags(xml, &address.tags);
 }
 
 fn attachment(interface: &Interface) -> String {
@@ -208,8 +299,31 @@ pub(super) fn interface(xml: &mut Xml, interface: &Interface, network: &Network,
         }
     });
     tags(xml, &interface.tags);
-    addresses(xml, interface, place);
+    association(xml, (interface, interface.address), Detail::Interface, network, place);
+    addresses(xml, interface, Detail::Interface, network, place);
     xml.text("interfaceType", if managed { "network_load_balancer" } else { "interface" });
+}
+
+pub(super) fn prefix_list(xml: &mut Xml, list: &PrefixList, state: &str) {
+    xml.text("prefixListId", &list.id);
+    xml.text("prefixListArn", &list.arn);
+    xml.text("prefixListName", &list.name);
+    xml.text("addressFamily", if list.ipv6 { "IPv6" } else { "IPv4" });
+    xml.text("maxEntries", list.max_entries);
+    xml.text("ownerId", &list.owner);
+    xml.text("state", state);
+    xml.text("version", 1);
+    tags(xml, &list.tags);
+}
+
+/// The content of a `SecurityGroupForVpc`.
+pub(super) fn security_group_for_vpc(xml: &mut Xml, group: &SecurityGroup, place: &Place) {
+    xml.text("groupId", &group.id);
+    xml.text("groupName", &group.name);
+    xml.text("description", &group.description);
+    xml.text("ownerId", &place.account);
+    xml.text("primaryVpcId", &group.vpc_id);
+    tags(xml, &group.tags);
 }
 
 pub(super) fn security_group(xml: &mut Xml, group: &SecurityGroup, network: &Network, place: &Place) {
@@ -248,7 +362,10 @@ pub(super) fn permissions<'a>(xml: &mut Xml, name: &str, rules: impl Iterator<It
             xml.text("cidrIpv6", peer(rule));
             described(xml, rule);
         });
-        xml.texts("prefixListIds", Vec::<String>::new());
+        xml.list("prefixListIds", rules.iter().filter(|rule| matches!(rule.traffic.peer, Peer::PrefixList(_))), |xml, rule| {
+            xml.text("prefixListId", peer(rule));
+            described(xml, rule);
+        });
     });
 }
 
@@ -256,7 +373,7 @@ fn peer(rule: &Rule) -> String {
     match &rule.traffic.peer {
         Peer::V4(cidr) => cidr.to_string(),
         Peer::V6(cidr) => cidr.to_string(),
-        Peer::Group(id) => id.clone(),
+        Peer::Group(id) | Peer::PrefixList(id) => id.clone(),
     }
 }
 
@@ -278,6 +395,7 @@ fn rule_head(xml: &mut Xml, rule: &Rule) {
     match &rule.traffic.peer {
         Peer::V4(cidr) => xml.text("cidrIpv4", cidr),
         Peer::V6(cidr) => xml.text("cidrIpv6", cidr),
+        Peer::PrefixList(id) => xml.text("prefixListId", id),
         Peer::Group(_) => {}
     }
     xml.optional("description", rule.description.as_ref());

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::filter::{Described, Kind, select};
 use crate::error::ApiError;
-use crate::model::Tags;
 use crate::model::network::Network;
+use crate::model::{State, Tags};
 use crate::query::Params;
 use crate::service::Call;
 use crate::xml::Xml;
@@ -65,6 +65,8 @@ const KINDS: &[(&str, &str)] = &[
     ("igw-", "internet-gateway"),
     ("i-", "instance"),
     ("eni-", "network-interface"),
+    ("eipalloc-", "elastic-ip"),
+    ("pl-", "prefix-list"),
     ("sg-", "security-group"),
     ("sgr-", "security-group-rule"),
 ];
@@ -82,6 +84,8 @@ fn tags_of<'a>(network: &'a mut Network, id: &str) -> Result<&'a mut Tags, ApiEr
         Some("network-interface") => {
             (network.interfaces.get_mut(id).map(|item| &mut item.tags), "InvalidNetworkInterfaceID.NotFound")
         }
+        Some("elastic-ip") => (network.addresses.get_mut(id).map(|item| &mut item.tags), "InvalidAllocationID.NotFound"),
+        Some("prefix-list") => (network.prefix_lists.get_mut(id).map(|item| &mut item.tags), "InvalidPrefixListID.NotFound"),
         Some("security-group") => (network.security_groups.get_mut(id).map(|item| &mut item.tags), "InvalidGroup.NotFound"),
         Some("security-group-rule") => {
             (network.rules.get_mut(id).map(|item| &mut item.tags), "InvalidSecurityGroupRuleId.NotFound")
@@ -89,6 +93,12 @@ fn tags_of<'a>(network: &'a mut Network, id: &str) -> Result<&'a mut Tags, ApiEr
         _ => (None, "InvalidID"),
     };
     found.ok_or_else(|| ApiError::new(missing, format!("The ID '{id}' is not valid or does not exist")))
+}
+
+/// The type and the tags of a resource, if it is there.
+pub(crate) fn tags_of_id(state: &mut State, id: &str) -> Option<(&'static str, Tags)> {
+    let kind = KINDS.iter().find(|(prefix, _)| id.starts_with(prefix)).map(|(_, kind)| *kind)?;
+    tags_of(&mut state.network, id).ok().map(|tags| (kind, tags.clone()))
 }
 
 pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
@@ -154,8 +164,20 @@ impl Described for TagRow {
 }
 
 fn all_tags(network: &Network) -> impl Iterator<Item = (&String, &Tags)> {
-    let Network { vpcs, subnets, route_tables, internet_gateways, instances, interfaces, security_groups, rules, zones: _ } =
-        network;
+    let Network {
+        zones: _,
+        vpcs,
+        subnets,
+        route_tables,
+        internet_gateways,
+        instances,
+        interfaces,
+        addresses,
+        prefix_lists,
+        tokens: _,
+        security_groups,
+        rules,
+    } = network;
     vpcs.iter()
         .map(|(id, item)| (id, &item.tags))
         .chain(subnets.iter().map(|(id, item)| (id, &item.tags)))
@@ -163,14 +185,21 @@ fn all_tags(network: &Network) -> impl Iterator<Item = (&String, &Tags)> {
         .chain(internet_gateways.iter().map(|(id, item)| (id, &item.tags)))
         .chain(instances.iter().map(|(id, item)| (id, &item.tags)))
         .chain(interfaces.iter().map(|(id, item)| (id, &item.tags)))
+        .chain(addresses.iter().map(|(id, item)| (id, &item.tags)))
+        .chain(prefix_lists.iter().map(|(id, item)| (id, &item.tags)))
         .chain(security_groups.iter().map(|(id, item)| (id, &item.tags)))
         .chain(rules.iter().map(|(id, item)| (id, &item.tags)))
 }
 
+/// Everything that can have tags: its type, id and tags.
+pub(crate) fn tagged(network: &Network) -> impl Iterator<Item = (&'static str, &String, &Tags)> {
+    let kind_of = |id: &str| KINDS.iter().find(|(prefix, _)| id.starts_with(prefix)).map_or("", |(_, kind)| *kind);
+    all_tags(network).map(move |(id, tags)| (kind_of(id), id, tags))
+}
+
 pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let mut rows = BTreeMap::new();
-    for (id, tags) in all_tags(&call.state.network) {
-        let resource_type = KINDS.iter().find(|(prefix, _)| id.starts_with(prefix)).map_or("", |(_, kind)| kind);
+    for (resource_type, id, tags) in tagged(&call.state.network) {
         for (key, value) in tags {
             let tag = Tags::from([(key.clone(), value.clone())]);
             rows.insert(format!("{id} {key}"), TagRow { resource_id: id.clone(), resource_type, tag });

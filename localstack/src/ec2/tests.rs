@@ -247,9 +247,197 @@ fn tags_of_any_resource() {
 }
 
 #[test]
+fn an_elastic_ip_is_allocated_led_to_an_interface_and_released() {
+    let kit = Kit::instant();
+    let tagged = [
+        ("Domain", "vpc"),
+        ("TagSpecification.1.ResourceType", "elastic-ip"),
+        ("TagSpecification.1.Tag.1.Key", "team"),
+        ("TagSpecification.1.Tag.1.Value", "web"),
+    ];
+    let xml = kit.ec2("AllocateAddress", &tagged).unwrap();
+    let (id, public) = (first(&xml, "allocationId"), first(&xml, "publicIp"));
+    assert_eq!(first(&xml, "networkBorderGroup"), "us-west-2");
+    let instance = "i-00000000000000001";
+    let associate = |instance, more: &[(&'static str, &str)]| {
+        let parameters = [&[("AllocationId", id.as_str()), ("InstanceId", instance)][..], more].concat();
+        kit.ec2("AssociateAddress", &parameters).map_err(|error| error.code)
+    };
+    let association = first(&associate(instance, &[]).unwrap(), "associationId");
+    let xml = kit.ec2("DescribeAddresses", &[("Filter.1.Name", "instance-id"), ("Filter.1.Value.1", instance)]).unwrap();
+    assert_eq!((first(&xml, "associationId"), first(&xml, "privateIpAddress")), (association, "10.20.1.10".to_owned()));
+    let xml = kit.ec2("DescribeInstances", &[("InstanceId.1", instance)]).unwrap();
+    assert_eq!(first(&xml, "ipAddress"), public);
+    assert_eq!(kit.ec2_error("ReleaseAddress", &[("AllocationId", &id)]), "InvalidIPAddress.InUse");
+    assert_eq!(associate("i-00000000000000002", &[("AllowReassociation", "false")]).unwrap_err(), "Resource.AlreadyAssociated");
+    assert_eq!(associate(instance, &[("PrivateIpAddress", "10.20.1.99")]).unwrap_err(), "InvalidParameterValue");
+    let association = first(&associate("i-00000000000000002", &[]).unwrap(), "associationId");
+    kit.ec2("DisassociateAddress", &[("AssociationId", &association)]).unwrap();
+    assert_eq!(kit.ec2_error("DisassociateAddress", &[("AssociationId", &association)]), "InvalidAssociationID.NotFound");
+    kit.ec2("ReleaseAddress", &[("AllocationId", &id)]).unwrap();
+    assert_eq!(kit.ec2_error("ReleaseAddress", &[("AllocationId", &id)]), "InvalidAllocationID.NotFound");
+    assert_eq!(kit.ec2_error("DescribeAddresses", &[("PublicIp.1", &public)]), "InvalidAddress.NotFound");
+}
+
+#[test]
+fn five_elastic_ips_are_the_limit_and_an_instance_lets_go_of_its_own() {
+    let kit = Kit::instant();
+    let ids: Vec<String> = (0..5).map(|_| first(&kit.ec2("AllocateAddress", &[]).unwrap(), "allocationId")).collect();
+    assert_eq!(kit.ec2_error("AllocateAddress", &[]), "AddressLimitExceeded");
+    let public = all(&kit.ec2("DescribeAddresses", &[]).unwrap(), "publicIp");
+    assert_eq!(public.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+    let instance = "i-00000000000000001";
+    for id in &ids[..2] {
+        kit.ec2("AssociateAddress", &[("AllocationId", id), ("InstanceId", instance)]).unwrap();
+    }
+    let held = |id: &str| all(&kit.ec2("DescribeAddresses", &[("AllocationId.1", id)]).unwrap(), "associationId").len();
+    assert_eq!((held(&ids[0]), held(&ids[1])), (0, 1), "one private address has one public one");
+    kit.ec2("TerminateInstances", &[("InstanceId.1", instance)]).unwrap();
+    assert_eq!(held(&ids[1]), 0);
+}
+
+#[test]
+fn a_subnet_becomes_public_by_a_gateway_and_a_route() {
+    let kit = Kit::instant();
+    let vpc = first(&kit.ec2("CreateVpc", &[("CidrBlock", "10.9.0.0/16")]).unwrap(), "vpcId");
+    let subnet = first(&kit.ec2("CreateSubnet", &[("VpcId", &vpc), ("CidrBlock", "10.9.1.0/24")]).unwrap(), "subnetId");
+    let gateway = first(&kit.ec2("CreateInternetGateway", &[]).unwrap(), "internetGatewayId");
+    let table = first(&kit.ec2("CreateRouteTable", &[("VpcId", &vpc)]).unwrap(), "routeTableId");
+    let route = [("RouteTableId", table.as_str()), ("DestinationCidrBlock", "0.0.0.0/0"), ("GatewayId", &gateway)];
+    assert_eq!(kit.ec2_error("CreateRoute", &route), "InvalidParameterValue", "not attached yet");
+    let attach = [("InternetGatewayId", gateway.as_str()), ("VpcId", &vpc)];
+    kit.ec2("AttachInternetGateway", &attach).unwrap();
+    assert_eq!(kit.ec2_error("AttachInternetGateway", &attach), "Resource.AlreadyAssociated");
+    kit.ec2("CreateRoute", &route).unwrap();
+    assert_eq!(kit.ec2_error("CreateRoute", &route), "RouteAlreadyExists");
+    let associate = [("RouteTableId", table.as_str()), ("SubnetId", &subnet)];
+    let association = first(&kit.ec2("AssociateRouteTable", &associate).unwrap(), "associationId");
+    assert_eq!(kit.ec2_error("AssociateRouteTable", &associate), "Resource.AlreadyAssociated");
+    let by_subnet = [("Filter.1.Name", "association.subnet-id"), ("Filter.1.Value.1", subnet.as_str())];
+    let shown = kit.ec2("DescribeRouteTables", &by_subnet).unwrap();
+    assert_eq!(all(&shown, "gatewayId"), [gateway.as_str(), "local"]);
+    kit.elb("CreateLoadBalancer", &[("Name", "x"), ("Type", "network"), ("Subnets.member.1", &subnet)]).unwrap();
+    assert_eq!(kit.ec2_error("DeleteRouteTable", &[("RouteTableId", &table)]), "DependencyViolation");
+    assert_eq!(kit.ec2_error("DeleteInternetGateway", &[("InternetGatewayId", &gateway)]), "DependencyViolation");
+    kit.ec2("DisassociateRouteTable", &[("AssociationId", &association)]).unwrap();
+    kit.ec2("DeleteRoute", &route[..2]).unwrap();
+    let local = [("RouteTableId", table.as_str()), ("DestinationCidrBlock", "10.9.0.0/16")];
+    assert_eq!(kit.ec2_error("DeleteRoute", &local), "InvalidParameterValue");
+    kit.ec2("DeleteRouteTable", &[("RouteTableId", &table)]).unwrap();
+    kit.ec2("DetachInternetGateway", &attach).unwrap();
+    assert_eq!(kit.ec2_error("DetachInternetGateway", &attach), "Gateway.NotAttached");
+    kit.ec2("DeleteInternetGateway", &[("InternetGatewayId", &gateway)]).unwrap();
+}
+
+#[test]
+fn ipv6_blocks_of_a_vpc_and_its_subnets() {
+    let kit = Kit::instant();
+    let (vpc, subnet) = (kit.seeded.vpc_id.as_str(), kit.subnet("nodes-a"));
+    let give = [("VpcId", vpc), ("AmazonProvidedIpv6CidrBlock", "true")];
+    let xml = kit.ec2("AssociateVpcCidrBlock", &give).unwrap();
+    assert_eq!(kit.ec2_error("AssociateVpcCidrBlock", &give), "CidrLimitExceeded");
+    let block: ipnet::Ipv6Net = first(&xml, "ipv6CidrBlock").parse().unwrap();
+    assert_eq!((block.prefix_len(), block.trunc()), (56, block));
+    let part = ipnet::Ipv6Net::new(block.network(), 64).unwrap().to_string();
+    let associate = |subnet, cidr| kit.ec2("AssociateSubnetCidrBlock", &[("SubnetId", subnet), ("Ipv6CidrBlock", cidr)]);
+    assert_eq!(associate(subnet, "2001:db8::/64").unwrap_err().code, "InvalidSubnet.Range");
+    let association = first(&associate(subnet, &part).unwrap(), "associationId");
+    assert_eq!(associate(kit.subnet("nodes-b"), &part).unwrap_err().code, "InvalidSubnet.Conflict");
+    let by_block = [("Filter.1.Name", "ipv6-cidr-block-association.ipv6-cidr-block"), ("Filter.1.Value.1", part.as_str())];
+    assert_eq!(all(&kit.ec2("DescribeSubnets", &by_block).unwrap(), "subnetId"), [subnet]);
+    let of_vpc = first(&xml, "associationId");
+    assert_eq!(kit.ec2_error("DisassociateVpcCidrBlock", &[("AssociationId", &of_vpc)]), "InvalidCidrBlock.InUse");
+    kit.ec2("DisassociateSubnetCidrBlock", &[("AssociationId", &association)]).unwrap();
+    kit.ec2("DisassociateVpcCidrBlock", &[("AssociationId", &of_vpc)]).unwrap();
+    assert!(all(&kit.ec2("DescribeVpcs", &[("VpcId.1", vpc)]).unwrap(), "ipv6CidrBlock").is_empty());
+}
+
+#[test]
+fn a_rule_with_a_prefix_list_counts_as_many_as_the_list_may_hold() {
+    let kit = Kit::instant();
+    let create = |name: &str, most: &str| {
+        let parameters = [
+            ("PrefixListName", name),
+            ("AddressFamily", "IPv4"),
+            ("MaxEntries", most),
+            ("Entry.1.Cidr", "10.0.0.0/8"),
+            ("Entry.1.Description", "inside"),
+        ];
+        first(&kit.ec2("CreateManagedPrefixList", &parameters).unwrap(), "prefixListId")
+    };
+    let (big, small) = (create("big", "60"), create("small", "20"));
+    let group = kit.security_group("front");
+    let allow = |list: &str| {
+        let peer = ("IpPermissions.1.PrefixListIds.1.PrefixListId", list);
+        kit.ec2("AuthorizeSecurityGroupIngress", &permission(&group, "80", peer)).map_err(|error| error.code)
+    };
+    allow(&small).unwrap();
+    assert_eq!(allow(&big).unwrap_err(), "RulesPerSecurityGroupLimitExceeded");
+    assert_eq!(allow("pl-0123456789abcdef0").unwrap_err(), "InvalidPrefixListID.NotFound");
+    let shown = kit.ec2("DescribeSecurityGroups", &[("GroupId.1", &group)]).unwrap();
+    assert_eq!(all(&shown, "prefixListId"), [small.as_str()]);
+    assert_eq!(all(&kit.ec2("GetManagedPrefixListEntries", &[("PrefixListId", &small)]).unwrap(), "cidr"), ["10.0.0.0/8"]);
+    let named = [("Filter.1.Name", "prefix-list-name"), ("Filter.1.Value.1", "b*")];
+    assert_eq!(all(&kit.ec2("DescribeManagedPrefixLists", &named).unwrap(), "prefixListId"), [big.as_str()]);
+    assert_eq!(kit.ec2_error("DeleteManagedPrefixList", &[("PrefixListId", &small)]), "IncorrectState");
+    kit.ec2("DeleteManagedPrefixList", &[("PrefixListId", &big)]).unwrap();
+}
+
+#[test]
+fn instances_are_launched_into_a_subnet() {
+    let kit = Kit::instant();
+    let run = |more: &[(&'static str, &str)]| {
+        let parameters = [&[("ImageId", "ami-1"), ("SubnetId", kit.subnet("nodes-a"))][..], more].concat();
+        kit.ec2("RunInstances", &parameters).map_err(|error| error.code)
+    };
+    let tagged = [
+        ("MinCount", "1"),
+        ("MaxCount", "2"),
+        ("InstanceType", "t3.small"),
+        ("TagSpecification.1.ResourceType", "instance"),
+        ("TagSpecification.1.Tag.1.Key", "team"),
+        ("TagSpecification.1.Tag.1.Value", "web"),
+    ];
+    let tagged = [&tagged[..], &[("ClientToken", "t")]].concat();
+    let ids = all(&run(&tagged).unwrap(), "instanceId");
+    assert_eq!(all(&run(&tagged).unwrap(), "instanceId"), ids, "the same token launches nothing new");
+    assert_eq!(run(&tagged[1..]).unwrap_err(), "MissingParameter");
+    let other = [("MinCount", "1"), ("MaxCount", "1"), ("ClientToken", "t")];
+    assert_eq!(run(&other).unwrap_err(), "IdempotentParameterMismatch");
+    let found = kit.ec2("DescribeInstances", &[("Filter.1.Name", "tag:team"), ("Filter.1.Value.1", "web")]).unwrap();
+    assert_eq!((all(&found, "instanceType"), ids.len()), (vec!["t3.small".to_owned(); 2], 2));
+    let one = [("MinCount", "1"), ("MaxCount", "1")];
+    assert_eq!(run(&[one[0], one[1], ("PrivateIpAddress", "10.20.1.10")]).unwrap_err(), "InvalidIPAddress.InUse");
+    assert_eq!(run(&[("MinCount", "300"), ("MaxCount", "300")]).unwrap_err(), "InsufficientFreeAddressesInSubnet");
+    assert_eq!(run(&[one[0], one[1], ("SecurityGroupId.1", "sg-0")]).unwrap_err(), "InvalidGroup.NotFound");
+    let default = [("Filter.1.Name", "group-name"), ("Filter.1.Value.1", "default"), ("VpcId", kit.seeded.vpc_id.as_str())];
+    let default = first(&kit.ec2("GetSecurityGroupsForVpc", &default).unwrap(), "groupId");
+    assert!(all(&found, "groupId").contains(&default));
+}
+
+#[test]
+fn attributes_of_a_vpc_a_subnet_and_the_account() {
+    let kit = Kit::instant();
+    let vpc = kit.seeded.vpc_id.as_str();
+    let value =
+        |attribute| first(&kit.ec2("DescribeVpcAttribute", &[("VpcId", vpc), ("Attribute", attribute)]).unwrap(), "value");
+    assert_eq!((value("enableDnsSupport"), value("enableDnsHostnames")), ("true".to_owned(), "false".to_owned()));
+    kit.ec2("ModifyVpcAttribute", &[("VpcId", vpc), ("EnableDnsHostnames.Value", "true")]).unwrap();
+    assert_eq!(value("enableDnsHostnames"), "true");
+    let both = [("VpcId", vpc), ("EnableDnsHostnames.Value", "true"), ("EnableDnsSupport.Value", "true")];
+    assert_eq!(kit.ec2_error("ModifyVpcAttribute", &both), "InvalidParameterCombination");
+    let subnet = kit.subnet("nodes-a");
+    kit.ec2("ModifySubnetAttribute", &[("SubnetId", subnet), ("MapPublicIpOnLaunch.Value", "true")]).unwrap();
+    let filter = [("SubnetId.1", subnet), ("Filter.1.Name", "map-public-ip-on-launch"), ("Filter.1.Value.1", "true")];
+    assert_eq!(all(&kit.ec2("DescribeSubnets", &filter).unwrap(), "subnetId"), [subnet]);
+    let default = kit.ec2("DescribeAccountAttributes", &[("AttributeName.1", "default-vpc")]).unwrap();
+    assert_eq!(all(&default, "attributeValue"), ["none"]);
+}
+
+#[test]
 fn nothing_is_silently_ignored() {
     let kit = Kit::instant();
-    assert_eq!(kit.ec2_error("RunInstances", &[]), "InvalidAction");
+    assert_eq!(kit.ec2_error("RequestSpotInstances", &[]), "InvalidAction");
     assert_eq!(kit.ec2_error("DescribeVpcs", &[("VpcIds.1", "x")]), "UnknownParameter");
     assert_eq!(kit.ec2_error("DeleteSubnet", &[]), "MissingParameter");
     let dry = kit.ec2("DeleteVpc", &[("VpcId", &kit.seeded.vpc_id), ("DryRun", "true")]).unwrap_err();

@@ -2,13 +2,15 @@
 //!
 //! A modification is checked as a whole before any of it takes effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{self, no_listener, no_load_balancer, no_target_group};
-use super::placement::configuration;
+use super::names::{self, no_listener, no_target_group};
+use super::placement::{configuration, give_secondary};
+use super::quotas;
 use crate::error::ApiError;
-use crate::model::attributes::{Attribute, LISTENER, LOAD_BALANCER, TARGET_GROUP, effective};
-use crate::model::balancing::{Listener, Protocol};
+use crate::model::attributes::{Attribute, LISTENER, LOAD_BALANCER, SECONDARY_ADDRESSES, TARGET_GROUP, effective};
+use crate::model::balancing::{Listener, LoadBalancer, Protocol, TargetGroup, TargetKind};
+use crate::model::network::Network;
 use crate::query::Params;
 use crate::service::Call;
 use crate::xml::Xml;
@@ -60,21 +62,41 @@ pub(super) fn describe_load_balancer(call: &mut Call<'_>, out: &mut Xml) -> Resu
 
 pub(super) fn modify_load_balancer(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let arn = call.params.required("LoadBalancerArn");
-    let balancer = call.state.balancing.load_balancers.get_mut(arn).ok_or_else(|| no_load_balancer(arn))?;
+    let balancer = names::load_balancer(&call.state.balancing, arn)?;
     let changes = read(call.params, LOAD_BALANCER, "Load balancer")?;
-    if changes.iter().any(|(key, _)| key == "ipv6.deny_all_igw_traffic") {
+    if !balancer.dualstack && changes.iter().any(|(key, _)| key == "ipv6.deny_all_igw_traffic") {
         let message = "Load balancer attribute key 'ipv6.deny_all_igw_traffic' is not supported on load balancers with IP address type 'ipv4'";
         return Err(configuration(message));
     }
-    let mut attributes = balancer.attributes.clone();
-    attributes.extend(changes);
-    let is = |key: &str, value: &str| attributes.get(key).is_some_and(|own| own == value);
-    if is("access_logs.s3.enabled", "true") && attributes.get("access_logs.s3.bucket").is_none_or(String::is_empty) {
+    let mut changed = balancer.clone();
+    changed.attributes.extend(changes);
+    let is = |key: &str, value: &str| changed.attribute_is(key, value);
+    if is("access_logs.s3.enabled", "true") && is("access_logs.s3.bucket", "") {
         return Err(configuration("Access logs need a bucket: set access_logs.s3.bucket together with access_logs.s3.enabled"));
     }
-    balancer.attributes = attributes;
-    show(out, effective(LOAD_BALANCER, balancer, &balancer.attributes));
+    // `TooManyTargets` is no error of this action.
+    quotas::check_targets(call.state, &changed, &BTreeSet::new(), &[]).map_err(|error| configuration(&error.message))?;
+    check_secondary(&call.state.network, balancer, changed.secondary_addresses())?;
+    for zone in changed.zones.values() {
+        give_secondary(&mut call.state.network, &zone.interface_id, changed.secondary_addresses());
+    }
+    show(out, effective(LOAD_BALANCER, &changed, &changed.attributes));
+    call.state.balancing.load_balancers.insert(arn.to_owned(), changed);
     Ok(())
+}
+
+fn check_secondary(network: &Network, balancer: &LoadBalancer, wanted: usize) -> Result<(), ApiError> {
+    let present = balancer.secondary_addresses();
+    if wanted < present {
+        let message = format!("Load balancer attribute '{SECONDARY_ADDRESSES}' cannot be decreased from {present} to {wanted}");
+        return Err(configuration(&message));
+    }
+    let more = u32::try_from(wanted - present).unwrap_or_default();
+    let mut subnets = balancer.zones.values().filter_map(|zone| network.subnets.get(&zone.subnet_id));
+    match subnets.find(|subnet| subnet.free_addresses() < more) {
+        Some(subnet) => Err(configuration(&format!("Subnet '{}' has not {more} more addresses", subnet.id))),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn describe_target_group(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
@@ -87,20 +109,37 @@ pub(super) fn modify_target_group(call: &mut Call<'_>, out: &mut Xml) -> Result<
     let arn = call.params.required("TargetGroupArn");
     let group = call.state.balancing.target_groups.get_mut(arn).ok_or_else(|| no_target_group(arn))?;
     let changes = read(call.params, TARGET_GROUP, "Target group")?;
-    if group.protocol.carries_udp() {
-        for (key, refused) in
-            [("preserve_client_ip.enabled", "false"), ("target_health_state.unhealthy.connection_termination.enabled", "true")]
-        {
-            if changes.iter().any(|(changed, value)| changed == key && value == refused) {
-                let protocol = group.protocol.name();
-                return Err(configuration(&format!(
-                    "Target group attribute '{key}' cannot be {refused} with protocol {protocol}"
-                )));
-            }
-        }
-    }
+    check_group(group, &changes)?;
     group.attributes.extend(changes);
     show(out, effective(TARGET_GROUP, group, &group.attributes));
+    Ok(())
+}
+
+/// Which values do not go with a group's protocol, its target type, or its other attributes.
+fn check_group(group: &TargetGroup, changes: &[(String, String)]) -> Result<(), ApiError> {
+    const TERMINATION: &str = "target_health_state.unhealthy.connection_termination.enabled";
+    const DRAINING: &str = "target_health_state.unhealthy.draining_interval_seconds";
+    let (protocol, kind) = (group.protocol.name(), group.kind.name());
+    let udp = group.protocol.carries_udp();
+    let alb = group.kind == TargetKind::Alb;
+    for (key, refused, when) in [
+        ("preserve_client_ip.enabled", "false", udp || group.protocol.carries_quic() || alb),
+        ("proxy_protocol_v2.enabled", "true", alb),
+        ("stickiness.enabled", "true", group.protocol == Protocol::Tls),
+        (TERMINATION, "true", udp),
+    ] {
+        if when && changes.iter().any(|(changed, value)| changed == key && value == refused) {
+            return Err(configuration(&format!(
+                "Target group attribute '{key}' cannot be {refused} with protocol {protocol} and target type {kind}"
+            )));
+        }
+    }
+    let after = |key: &str| {
+        changes.iter().find(|(changed, _)| changed == key).map_or_else(|| group.attribute(key), |(_, value)| value.as_str())
+    };
+    if changes.iter().any(|(key, _)| key == DRAINING) && after(TERMINATION) == "true" {
+        return Err(configuration(&format!("Target group attribute '{DRAINING}' can be set only when '{TERMINATION}' is false")));
+    }
     Ok(())
 }
 

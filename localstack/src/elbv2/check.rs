@@ -6,16 +6,22 @@
 use super::placement::configuration;
 use crate::error::ApiError;
 use crate::health::probe::Matcher;
-use crate::model::balancing::{CheckProtocol, HealthCheck};
+use crate::model::balancing::{CheckProtocol, HealthCheck, TargetKind};
 use crate::query::Params;
 
 /// The health check that a call describes; `present` is the group's own when it is being modified.
-pub(super) fn read(params: &Params, present: Option<&HealthCheck>) -> Result<HealthCheck, ApiError> {
+pub(super) fn read(params: &Params, kind: TargetKind, present: Option<&HealthCheck>) -> Result<HealthCheck, ApiError> {
     if params.truth("HealthCheckEnabled") == Some(false) {
-        return Err(ApiError::validation("Health checks cannot be disabled for target groups with target type instance or ip"));
+        return Err(ApiError::validation(
+            "Health checks cannot be disabled for target groups with target type instance, ip or alb",
+        ));
     }
     let protocol = match params.text("HealthCheckProtocol") {
+        None if kind == TargetKind::Alb => present.map_or(CheckProtocol::Http, |check| check.protocol),
         None => present.map_or(CheckProtocol::Tcp, |check| check.protocol),
+        Some("TCP") if kind == TargetKind::Alb => {
+            return Err(configuration("Health checks of target groups with target type alb have protocol HTTP or HTTPS"));
+        }
         Some("TCP") => CheckProtocol::Tcp,
         Some("HTTP") => CheckProtocol::Http,
         Some("HTTPS") => CheckProtocol::Https,

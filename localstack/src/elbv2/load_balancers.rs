@@ -4,22 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ipv6::{self, Versions};
 use super::names::{self, check_name, check_named, no_load_balancer};
-use super::placement::{self, Placement, configuration};
-use super::show;
+use super::placement::{self, Placement, Spot, configuration};
+use super::{capacity, show};
 use crate::clock::after;
 use crate::error::ApiError;
-use crate::model::balancing::LoadBalancer;
-use crate::model::network::Network;
+use crate::model::State;
+use crate::model::balancing::{Capacity, LoadBalancer};
+use crate::model::network::{Interface, InterfaceOwner};
 use crate::model::timers::Event;
 use crate::page::page;
 use crate::service::Call;
 use crate::xml::Xml;
-
-/// Network load balancers that a region may have.
-pub(super) const MAX_LOAD_BALANCERS: usize = 50;
-/// Security groups that an interface may have.
-const MAX_GROUPS: usize = 5;
 
 pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let params = call.params;
@@ -39,24 +36,27 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError>
     let internal = params.text("Scheme") == Some("internal");
     let tags = names::tags(params)?;
     let place = placement::read(params, &call.state.network, internal)?;
-    check_address_type(params.text("IpAddressType"), &place)?;
-    let groups = read_groups(params.texts("SecurityGroups"), &call.state.network, &place.vpc_id)?;
+    let versions = ipv6::read(params, Versions { dualstack: false, prefix_for_source_nat: false })?;
+    ipv6::check_place(versions, &place, call.state)?;
+    let groups = read_groups(params.texts("SecurityGroups"), call.state, &place.vpc_id)?;
 
     let balancers = &call.state.balancing.load_balancers;
     if let Some(existing) = balancers.values().find(|balancer| balancer.name == name) {
-        if !same_settings(existing, internal, &place, &groups) {
+        if !same_settings(existing, internal, versions, &place, &groups) {
             let message = format!("A load balancer with the same name '{name}' exists, but with different settings");
             return Err(ApiError::new("DuplicateLoadBalancerName", message));
         }
         return answer(out, existing, &call.state.place.region);
     }
-    if balancers.len() >= MAX_LOAD_BALANCERS {
-        let message = format!("The maximum number of network load balancers ({MAX_LOAD_BALANCERS}) has been reached");
+    let quota = call.state.quotas.load_balancers;
+    if balancers.len() >= quota {
+        let message = format!("The maximum number of network load balancers ({quota}) has been reached");
         return Err(ApiError::new("TooManyLoadBalancers", message));
     }
     for spot in place.spots.values() {
         placement::check_room(&call.state.network, spot)?;
     }
+    check_interfaces(call.state, &place.vpc_id, place.spots.len())?;
 
     let state = &mut *call.state;
     let id = state.ids.next("loadbalancer", 16);
@@ -73,6 +73,9 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError>
         provisioning: Some(until),
         serving: false,
         failure: None,
+        dualstack: versions.dualstack,
+        prefix_for_source_nat: versions.prefix_for_source_nat,
+        capacity: Capacity::default(),
         resolvable: after(call.now, call.durations.dns_propagation),
         zones: BTreeMap::new(),
         enforce_private_link: (!groups.is_empty()).then(|| "on".to_owned()),
@@ -91,6 +94,17 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError>
     Ok(())
 }
 
+/// Refuses more interfaces of load balancers than a VPC may have.
+fn check_interfaces(state: &State, vpc_id: &str, added: usize) -> Result<(), ApiError> {
+    let quota = state.quotas.interfaces_per_vpc;
+    let owned = |interface: &&Interface| interface.vpc_id == vpc_id && interface.owner == InterfaceOwner::LoadBalancer;
+    if state.network.interfaces.values().filter(owned).count() + added > quota {
+        let message = format!("{vpc_id} can have at most {quota} network interfaces of network load balancers");
+        return Err(ApiError::new("TooManyLoadBalancers", message));
+    }
+    Ok(())
+}
+
 fn answer(out: &mut Xml, balancer: &LoadBalancer, region: &str) -> Result<(), ApiError> {
     out.list("LoadBalancers", [balancer], |xml, balancer| show::load_balancer(xml, balancer, region));
     Ok(())
@@ -100,35 +114,26 @@ fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
-fn same_settings(existing: &LoadBalancer, internal: bool, place: &Placement, groups: &[String]) -> bool {
-    let subnets = |zones: &BTreeMap<String, crate::model::balancing::Zone>| -> BTreeSet<(String, Option<std::net::Ipv4Addr>)> {
-        zones.values().map(|zone| (zone.subnet_id.clone(), zone.chosen.then_some(zone.address))).collect()
-    };
-    let asked: BTreeSet<_> = place.spots.values().map(|spot| (spot.subnet_id.clone(), spot.address)).collect();
+fn same_settings(existing: &LoadBalancer, internal: bool, versions: Versions, place: &Placement, groups: &[String]) -> bool {
+    // A prefix may be left to AWS, so it does not count.
+    let own = existing.zones.values().map(|zone| Spot {
+        subnet_id: zone.subnet_id.clone(),
+        address: zone.chosen.then_some(zone.address),
+        elastic: zone.elastic.as_ref().map(|(allocation, _)| allocation.clone()),
+        ipv6: zone.ipv6.filter(|_| zone.ipv6_chosen),
+        prefix: None,
+    });
+    let asked = place.spots.values().map(|spot| Spot { prefix: None, ..spot.clone() });
     existing.internal == internal
-        && subnets(&existing.zones) == asked
+        && existing.versions() == versions
+        && own.collect::<BTreeSet<_>>() == asked.collect()
         && existing.security_groups.iter().collect::<BTreeSet<_>>() == groups.iter().collect()
 }
 
-fn check_address_type(asked: Option<&str>, place: &Placement) -> Result<(), ApiError> {
-    match asked {
-        None | Some("ipv4") => Ok(()),
-        Some(_) => {
-            let subnets: Vec<&str> = place.spots.values().map(|spot| spot.subnet_id.as_str()).collect();
-            // True of every subnet here: the emulator's subnets have no IPv6 CIDR block.
-            Err(no_ipv6(&subnets.join(", ")))
-        }
-    }
-}
-
-fn no_ipv6(subnets: &str) -> ApiError {
-    ApiError::new("InvalidSubnet", format!("You must specify subnets with an associated IPv6 CIDR block: {subnets} have none"))
-}
-
-fn read_groups(ids: Vec<&str>, network: &Network, vpc_id: &str) -> Result<Vec<String>, ApiError> {
+fn read_groups(ids: Vec<&str>, state: &State, vpc_id: &str) -> Result<Vec<String>, ApiError> {
     let mut groups = Vec::new();
     for id in ids {
-        let group = network.security_groups.get(id).ok_or_else(|| {
+        let group = state.network.security_groups.get(id).ok_or_else(|| {
             ApiError::new(
                 "InvalidSecurityGroup",
                 format!("Security group '{id}' does not exist (one or more security groups are invalid)"),
@@ -144,11 +149,9 @@ fn read_groups(ids: Vec<&str>, network: &Network, vpc_id: &str) -> Result<Vec<St
             groups.push(group.id.clone());
         }
     }
-    if groups.len() > MAX_GROUPS {
-        return Err(configuration(&format!(
-            "A load balancer can have at most {MAX_GROUPS} security groups, not {}",
-            groups.len()
-        )));
+    let quota = state.quotas.security_groups_per_interface;
+    if groups.len() > quota {
+        return Err(configuration(&format!("A load balancer can have at most {quota} security groups, not {}", groups.len())));
     }
     Ok(groups)
 }
@@ -168,8 +171,7 @@ pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiErro
             balancers.values().map(|balancer| (balancer.name.as_str(), balancer)).collect();
         wanted.iter().map(|name| by_name.get(name).copied().ok_or_else(|| no_load_balancer(name))).collect::<Result<_, _>>()?
     } else {
-        let size = call.params.number("PageSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(400);
-        let page = page(balancers, call.params.text("Marker"), size, |_| true)?;
+        let page = page(balancers, call.params.text("Marker"), names::page_size(call.params), |_| true)?;
         next = page.next;
         page.items
     };
@@ -205,41 +207,47 @@ pub(super) fn set_subnets(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiE
     let state = &mut *call.state;
     let mut balancer = names::load_balancer(&state.balancing, arn)?.clone();
     let place = placement::read(call.params, &state.network, balancer.internal)?;
-    check_address_type(call.params.text("IpAddressType"), &place)?;
+    let versions = ipv6::read(call.params, balancer.versions())?;
+    ipv6::check_place(versions, &place, state)?;
     if place.vpc_id != balancer.vpc_id {
         return Err(configuration(&format!("The subnets belong to {}, the load balancer to {}", place.vpc_id, balancer.vpc_id)));
     }
     for (name, spot) in &place.spots {
         match balancer.zones.get(name) {
-            None => placement::check_room(&state.network, spot)?,
-            Some(zone) if zone.subnet_id != spot.subnet_id => {
-                let message =
-                    format!("The subnet of zone {name} cannot be changed in one call: remove the zone first, then add it again");
-                return Err(configuration(&message));
-            }
-            Some(zone) if spot.address.is_some_and(|address| address != zone.address) => {
-                return Err(configuration(&format!("The address of zone {name} cannot be changed: remove the zone first")));
-            }
-            Some(_) => {}
+            Some(zone) => placement::check_kept(name, zone, spot)?,
+            // `ResourceInUse` is no error of this action.
+            None => placement::check_room(&state.network, spot).map_err(|error| match error.code.as_str() {
+                "ResourceInUse" => configuration(&error.message),
+                _ => error,
+            })?,
         }
     }
-    let before = balancer.zones.clone();
+    if capacity::is_pending(&balancer, call.now) {
+        let message = format!("The capacity reservation of load balancer '{arn}' is still pending");
+        return Err(ApiError::new("CapacityReservationPending", message));
+    }
+    let before = balancer.clone();
     balancer.zones.retain(|name, _| place.spots.contains_key(name));
-    for (name, zone) in before.iter().filter(|(name, _)| !place.spots.contains_key(*name)) {
+    ipv6::check_change(versions, &LoadBalancer { zones: balancer.zones.clone(), ..before.clone() }, state)?;
+    balancer.set_versions(versions);
+    for (name, zone) in before.zones.iter().filter(|(name, _)| !place.spots.contains_key(*name)) {
         tracing::debug!(load_balancer = balancer.name, zone = name, "zone removed");
         placement::vacate(state, zone, call.now, call.durations);
     }
     for (name, spot) in &place.spots {
-        if !before.contains_key(name)
-            && let Some(zone) = placement::occupy(state, &balancer, name, spot)
-        {
-            balancer.zones.insert(name.clone(), zone);
-        }
+        let zone = match before.zones.get(name) {
+            Some(kept) => {
+                let mut kept = kept.clone();
+                ipv6::adjust(state, &balancer, &mut kept, Some(spot));
+                Some(kept)
+            }
+            None => placement::occupy(state, &balancer, name, spot),
+        };
+        balancer.zones.extend(zone.map(|zone| (name.clone(), zone)));
     }
     show::zones(out, &balancer);
-    out.text("IpAddressType", "ipv4");
-    out.text("EnablePrefixForIpv6SourceNat", "off");
-    if balancer.zones != before {
+    show::versions(out, &balancer);
+    if balancer.zones != before.zones || versions != before.versions() {
         state.balancing.load_balancers.insert(arn.to_owned(), balancer);
         state.reprovision(arn, call.now, call.durations);
         for group in state.groups_of(arn) {
@@ -257,7 +265,7 @@ pub(super) fn set_security_groups(call: &mut Call<'_>, out: &mut Xml) -> Result<
         let message = "Security groups cannot be set for a network load balancer that was created without security groups";
         return Err(configuration(message));
     }
-    let groups = read_groups(call.params.texts("SecurityGroups"), &state.network, &balancer.vpc_id)?;
+    let groups = read_groups(call.params.texts("SecurityGroups"), state, &balancer.vpc_id)?;
     if groups.is_empty() {
         return Err(configuration("The security groups of a network load balancer cannot all be removed"));
     }
@@ -281,11 +289,22 @@ pub(super) fn set_security_groups(call: &mut Call<'_>, out: &mut Xml) -> Result<
 }
 
 pub(super) fn set_ip_address_type(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
-    let balancer = names::load_balancer(&call.state.balancing, call.params.required("LoadBalancerArn"))?;
-    if call.params.text("IpAddressType") != Some("ipv4") {
-        let subnets: Vec<&str> = balancer.zones.values().map(|zone| zone.subnet_id.as_str()).collect();
-        return Err(no_ipv6(&subnets.join(", ")));
+    let arn = call.params.required("LoadBalancerArn");
+    let state = &mut *call.state;
+    let mut balancer = names::load_balancer(&state.balancing, arn)?.clone();
+    let versions = ipv6::read(call.params, balancer.versions())?;
+    ipv6::check_change(versions, &balancer, state)?;
+    out.text("IpAddressType", if versions.dualstack { "dualstack" } else { "ipv4" });
+    if versions == balancer.versions() {
+        return Ok(());
     }
-    out.text("IpAddressType", "ipv4");
+    balancer.set_versions(versions);
+    let mut zones = std::mem::take(&mut balancer.zones);
+    for zone in zones.values_mut() {
+        ipv6::adjust(state, &balancer, zone, None);
+    }
+    balancer.zones = zones;
+    state.balancing.load_balancers.insert(arn.to_owned(), balancer);
+    state.reprovision(arn, call.now, call.durations);
     Ok(())
 }

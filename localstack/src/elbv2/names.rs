@@ -81,6 +81,11 @@ pub(super) fn check_named(what: &str, count: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The size of a page as asked for; ELBv2's largest is also its default.
+pub(super) fn page_size(params: &Params) -> usize {
+    params.number("PageSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(400)
+}
+
 /// A load balancer that has to be there.
 pub(super) fn load_balancer<'a>(balancing: &'a Balancing, arn: &str) -> Result<&'a LoadBalancer, ApiError> {
     balancing.load_balancers.get(arn).ok_or_else(|| no_load_balancer(arn))
@@ -106,6 +111,10 @@ pub(super) fn no_target_group(what: &str) -> ApiError {
 
 pub(super) fn no_listener(what: &str) -> ApiError {
     ApiError::new("ListenerNotFound", format!("Listeners '[{what}]' not found"))
+}
+
+pub(super) fn no_rule(what: &str) -> ApiError {
+    ApiError::new("RuleNotFound", format!("Rules '[{what}]' not found"))
 }
 
 /// The named items of a map by ARN, in the order asked; one that is missing fails the whole call.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::ids;
 use crate::model::Tags;
-use crate::model::balancing::{Listener, LoadBalancer, TargetGroup};
+use crate::model::balancing::{Forward, Listener, LoadBalancer, TargetGroup};
 use crate::xml::Xml;
 
 /// The content of a `LoadBalancer`.
@@ -28,9 +28,8 @@ pub(super) fn load_balancer(xml: &mut Xml, balancer: &LoadBalancer, region: &str
     if !balancer.security_groups.is_empty() {
         xml.texts("SecurityGroups", &balancer.security_groups);
     }
-    xml.text("IpAddressType", "ipv4");
     xml.optional("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", balancer.enforce_private_link.as_ref());
-    xml.text("EnablePrefixForIpv6SourceNat", "off");
+    versions(xml, balancer);
 }
 
 /// A load balancer's `AvailabilityZones`.
@@ -39,10 +38,25 @@ pub(super) fn zones(xml: &mut Xml, balancer: &LoadBalancer) {
         xml.text("ZoneName", name);
         xml.text("SubnetId", &zone.subnet_id);
         // AWS shows only addresses that were chosen, not those it picked.
-        xml.list("LoadBalancerAddresses", zone.chosen.then_some(zone.address), |xml, address| {
-            xml.text("PrivateIPv4Address", address);
+        let chosen = zone.chosen.then_some(zone.address);
+        let ipv6 = zone.ipv6.filter(|_| zone.ipv6_chosen);
+        let any = chosen.is_some() || ipv6.is_some() || zone.elastic.is_some();
+        xml.list("LoadBalancerAddresses", any.then_some(zone.elastic.as_ref()), |xml, elastic| {
+            xml.optional("IpAddress", elastic.map(|(_, address)| address));
+            xml.optional("AllocationId", elastic.map(|(allocation, _)| allocation));
+            xml.optional("PrivateIPv4Address", chosen);
+            xml.optional("IPv6Address", ipv6);
         });
+        if zone.source_nat_prefix.is_some() {
+            xml.texts("SourceNatIpv6Prefixes", zone.source_nat_prefix);
+        }
     });
+}
+
+/// A load balancer's `IpAddressType` and `EnablePrefixForIpv6SourceNat`.
+pub(super) fn versions(xml: &mut Xml, balancer: &LoadBalancer) {
+    xml.text("IpAddressType", if balancer.dualstack { "dualstack" } else { "ipv4" });
+    xml.text("EnablePrefixForIpv6SourceNat", if balancer.prefix_for_source_nat { "on" } else { "off" });
 }
 
 /// The content of a `TargetGroup`.
@@ -66,7 +80,7 @@ pub(super) fn target_group(xml: &mut Xml, group: &TargetGroup) {
     }
     xml.texts("LoadBalancerArns", group.load_balancer());
     xml.text("TargetType", group.kind.name());
-    xml.text("IpAddressType", "ipv4");
+    xml.text("IpAddressType", if group.ipv6 { "ipv6" } else { "ipv4" });
 }
 
 /// The content of a `Listener`.
@@ -75,14 +89,33 @@ pub(super) fn listener(xml: &mut Xml, listener: &Listener) {
     xml.text("LoadBalancerArn", &listener.load_balancer);
     xml.text("Port", listener.port);
     xml.text("Protocol", listener.protocol.name());
-    xml.list("DefaultActions", [&listener.action], |xml, action| {
-        xml.text("Type", "forward");
-        xml.text("TargetGroupArn", &action.target_group);
-        xml.optional("Order", action.order);
-        // However the group was given, AWS shows it in both places.
-        xml.within("ForwardConfig", |xml| {
-            xml.list("TargetGroups", [&action.target_group], |xml, arn| xml.text("TargetGroupArn", arn));
+    if let Some(tls) = &listener.tls {
+        xml.list("Certificates", [&tls.default_certificate], |xml, arn| xml.text("CertificateArn", arn));
+        xml.text("SslPolicy", &tls.policy);
+        if let Some(alpn) = tls.alpn {
+            xml.texts("AlpnPolicy", [alpn.name()]);
+        }
+    }
+    xml.list("DefaultActions", [&listener.action], action);
+}
+
+/// The content of an `Action`.
+pub(super) fn action(xml: &mut Xml, action: &Forward) {
+    let several = action.groups.len() > 1;
+    xml.text("Type", "forward");
+    if !several {
+        xml.optional("TargetGroupArn", action.target_groups().next());
+    }
+    xml.optional("Order", action.order);
+    // However a single group was given, AWS shows it in both places.
+    xml.within("ForwardConfig", |xml| {
+        xml.list("TargetGroups", &action.groups, |xml, share| {
+            xml.text("TargetGroupArn", &share.target_group);
+            xml.optional("Weight", (several || share.weight != 1).then_some(share.weight));
         });
+        if several {
+            xml.within("TargetGroupStickinessConfig", |xml| xml.text("Enabled", action.sticky));
+        }
     });
 }
 
@@ -95,7 +128,7 @@ pub(super) fn tags(xml: &mut Xml, tags: &Tags) {
 }
 
 /// AWS's timestamp form.
-fn time(time: Timestamp) -> String {
+pub(super) fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 

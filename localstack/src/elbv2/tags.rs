@@ -2,11 +2,12 @@
 //!
 //! Imports `names`. AWS's lists of resources are lists in name only when writing: it refuses more than one.
 
-use super::names::{check_named, check_tag_count, no_listener, no_load_balancer, no_target_group, tags};
-use super::show;
+use super::names::{check_named, check_tag_count, no_listener, no_load_balancer, no_rule, no_target_group, tags};
+use super::trust_stores::no_trust_store;
+use super::{rules, show};
 use crate::error::ApiError;
-use crate::model::Tags;
 use crate::model::balancing::Balancing;
+use crate::model::{State, Tags};
 use crate::query::Params;
 use crate::service::Call;
 use crate::xml::Xml;
@@ -22,8 +23,15 @@ fn tags_of<'a>(balancing: &'a mut Balancing, arn: &str) -> Result<&'a mut Tags, 
             balancing.target_groups.get_mut(arn).map(|item| &mut item.tags).ok_or_else(|| no_target_group(arn))
         }
         Some("listener") => balancing.listeners.get_mut(arn).map(|item| &mut item.tags).ok_or_else(|| no_listener(arn)),
-        _ => Err(ApiError::validation(format!("'{arn}' is not a valid load balancer, target group or listener ARN"))),
+        Some("listener-rule") => rules::tags_of(balancing, arn).ok_or_else(|| no_rule(arn)),
+        Some("truststore") => Err(no_trust_store(arn)),
+        _ => Err(ApiError::validation(format!("'{arn}' is not a valid load balancer, target group, listener or rule ARN"))),
     }
+}
+
+/// The tags of a resource, if it is there.
+pub(crate) fn tags_of_arn(state: &mut State, arn: &str) -> Option<Tags> {
+    tags_of(&mut state.balancing, arn).ok().cloned()
 }
 
 fn only_resource(params: &Params) -> Result<&str, ApiError> {

@@ -5,15 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{self, check_name, check_named, no_target_group};
+use super::placement::configuration;
 use super::{check, show};
 use crate::error::ApiError;
-use crate::model::balancing::{HealthCheck, Protocol, TargetGroup, TargetKind};
+use crate::model::balancing::{Protocol, TargetGroup, TargetKind};
 use crate::page::page;
 use crate::service::Call;
 use crate::xml::Xml;
-
-/// Target groups that a region may have.
-pub(super) const MAX_TARGET_GROUPS: usize = 3000;
 
 pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let params = call.params;
@@ -22,22 +20,27 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError>
     let kind = match params.text("TargetType") {
         None | Some("instance") => TargetKind::Instance,
         Some("ip") => TargetKind::Ip,
+        Some("alb") => TargetKind::Alb,
         Some(other) => {
-            let message = format!("TargetType '{other}' is not supported: this emulator has instance and ip targets");
+            let message = format!("TargetType '{other}' is not supported for target groups of a network load balancer");
             return Err(ApiError::validation(message));
         }
     };
     let protocol = params.required("Protocol");
+    if protocol.is_empty() {
+        return Err(ApiError::validation("A protocol must be specified (Protocol)"));
+    }
     let protocol = Protocol::parse(protocol).ok_or_else(|| {
-        let given = if protocol.is_empty() {
-            "A protocol must be specified".to_owned()
-        } else {
-            format!("Protocol '{protocol}' is not supported")
-        };
-        ApiError::validation(format!("{given}: this emulator has target groups with TCP, TLS, UDP and TCP_UDP"))
+        ApiError::validation(format!(
+            "Protocol '{protocol}' is not supported: this emulator has groups of network load balancers only"
+        ))
     })?;
-    if params.text("IpAddressType") == Some("ipv6") {
-        return Err(ApiError::validation("IpAddressType 'ipv6' is not supported: this emulator has IPv4 only"));
+    if kind == TargetKind::Alb && protocol != Protocol::Tcp {
+        return Err(configuration("Target groups with target type alb have protocol TCP"));
+    }
+    let ipv6 = params.text("IpAddressType") == Some("ipv6");
+    if ipv6 && kind == TargetKind::Alb {
+        return Err(configuration("Target groups with target type alb have IP address type ipv4"));
     }
     let port = params.number("Port").and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or_else(|| ApiError::validation("A port must be specified (Port)"))?;
@@ -45,52 +48,46 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError>
     if !call.state.network.vpcs.contains_key(vpc_id) {
         return Err(ApiError::validation(format!("The VPC ID '{vpc_id}' is not found")));
     }
-    let check = check::read(params, None)?;
-    let tags = names::tags(params)?;
-
-    let groups = &call.state.balancing.target_groups;
-    if let Some(existing) = groups.values().find(|group| group.name == name) {
-        if !same_settings(existing, kind, protocol, port, vpc_id, &check) {
-            let message = format!("A target group with the same name '{name}' exists, but with different settings");
-            return Err(ApiError::new("DuplicateTargetGroupName", message));
-        }
-        return answer(out, existing);
-    }
-    if groups.len() >= MAX_TARGET_GROUPS {
-        let message = format!("The maximum number of target groups ({MAX_TARGET_GROUPS}) has been reached");
-        return Err(ApiError::new("TooManyTargetGroups", message));
-    }
-    let id = call.state.ids.next("targetgroup", 16);
-    let arn = call.state.place.arn("elasticloadbalancing", &format!("targetgroup/{name}/{id}"));
-    let group = TargetGroup {
-        arn: arn.clone(),
+    let mut group = TargetGroup {
+        arn: String::new(),
         name: name.to_owned(),
         protocol,
         port,
         vpc_id: vpc_id.to_owned(),
         kind,
-        check,
+        ipv6,
+        check: check::read(params, kind, None)?,
         attributes: BTreeMap::new(),
-        tags,
+        tags: names::tags(params)?,
         targets: BTreeMap::new(),
         listeners: BTreeMap::new(),
         busy_until: None,
         cut: BTreeSet::new(),
     };
+    let groups = &call.state.balancing.target_groups;
+    if let Some(existing) = groups.values().find(|other| other.name == name) {
+        if !same_settings(existing, &group) {
+            let message = format!("A target group with the same name '{name}' exists, but with different settings");
+            return Err(ApiError::new("DuplicateTargetGroupName", message));
+        }
+        return answer(out, existing);
+    }
+    let quota = call.state.quotas.target_groups;
+    if groups.len() >= quota {
+        let message = format!("The maximum number of target groups ({quota}) has been reached");
+        return Err(ApiError::new("TooManyTargetGroups", message));
+    }
+    let id = call.state.ids.next("targetgroup", 16);
+    group.arn = call.state.place.arn("elasticloadbalancing", &format!("targetgroup/{name}/{id}"));
     answer(out, &group)?;
-    call.state.balancing.target_groups.insert(arn, group);
+    call.state.balancing.target_groups.insert(group.arn.clone(), group);
     Ok(())
 }
 
-fn same_settings(
-    group: &TargetGroup,
-    kind: TargetKind,
-    protocol: Protocol,
-    port: u16,
-    vpc_id: &str,
-    check: &HealthCheck,
-) -> bool {
-    group.kind == kind && group.protocol == protocol && group.port == port && group.vpc_id == vpc_id && group.check == *check
+fn same_settings(existing: &TargetGroup, asked: &TargetGroup) -> bool {
+    let settings =
+        |group: &TargetGroup| (group.kind, group.protocol, group.port, group.vpc_id.clone(), group.ipv6, group.check.clone());
+    settings(existing) == settings(asked)
 }
 
 fn answer(out: &mut Xml, group: &TargetGroup) -> Result<(), ApiError> {
@@ -119,9 +116,8 @@ pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiErro
         if let Some(arn) = balancer {
             names::load_balancer(balancing, arn)?;
         }
-        let size = params.number("PageSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(400);
         let belongs = |group: &TargetGroup| balancer.is_none_or(|arn| group.load_balancer() == Some(arn));
-        let page = page(&balancing.target_groups, params.text("Marker"), size, belongs)?;
+        let page = page(&balancing.target_groups, params.text("Marker"), names::page_size(params), belongs)?;
         next = page.next;
         page.items
     };
@@ -133,7 +129,7 @@ pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiErro
 pub(super) fn modify(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiError> {
     let arn = call.params.required("TargetGroupArn");
     let group = call.state.balancing.target_groups.get_mut(arn).ok_or_else(|| no_target_group(arn))?;
-    group.check = check::read(call.params, Some(&group.check))?;
+    group.check = check::read(call.params, group.kind, Some(&group.check))?;
     answer(out, group)
 }
 

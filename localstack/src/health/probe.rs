@@ -1,10 +1,10 @@
 //! One health check against one target, over a real socket: the outcome is what the target did, never a guess.
 //!
-//! Imports the network only; knows neither target groups nor thresholds. When to probe and what an outcome changes is
+//! Imports the network, `tls`, `proxy_protocol`; knows neither target groups nor thresholds. When to probe and what an outcome changes is
 //! decided one level up, in `health.rs`.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -13,7 +13,28 @@ use http_body_util::Empty;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::{proxy_protocol, tls};
+
+/// One check of one target by one node of its load balancer.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    /// The node's address on this machine. When this process cannot have it (no data plane), the system chooses another.
+    pub(crate) from: IpAddr,
+    /// The target's address and port on this machine.
+    pub(crate) target: SocketAddr,
+    /// The same as AWS has it: the name that HTTP requests are for.
+    pub(crate) named: SocketAddr,
+    pub(crate) kind: ProbeKind,
+    /// Whether a PROXY protocol header comes first, one that is about no client.
+    pub(crate) proxy_protocol: bool,
+    /// Whether no security-group rule lets the probe through.
+    pub(crate) dropped: bool,
+    /// For everything together, connecting included.
+    pub(crate) timeout: Duration,
+}
 
 /// How a target is asked, as `HealthCheckProtocol` of a target group says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +48,7 @@ pub(crate) enum ProbeKind {
         /// `Matcher.HttpCode`.
         codes: Matcher,
     },
-    /// Only connects, as [`ProbeKind::Tcp`] does: this crate has no TLS stack yet, so `path` and `codes` are not looked at.
+    /// The same over TLS; any certificate will do.
     Https {
         /// `HealthCheckPath`.
         path: String,
@@ -118,22 +139,67 @@ impl Matcher {
     }
 }
 
-/// Probes `target` once. Everything together, connecting included, may take `timeout`.
-pub(crate) async fn probe(target: SocketAddr, kind: &ProbeKind, timeout: Duration) -> ProbeOutcome {
-    let attempt = async {
-        match kind {
-            ProbeKind::Tcp | ProbeKind::Https { .. } => match TcpStream::connect(target).await {
-                Ok(_) => ProbeOutcome::Healthy,
-                Err(_) => ProbeOutcome::failed(),
-            },
-            ProbeKind::Http { path, codes } => match get(target, path).await {
-                Ok(code) if codes.matches(code.as_u16()) => ProbeOutcome::Healthy,
-                Ok(code) => ProbeOutcome::wrong_code(code),
-                Err(_) => ProbeOutcome::failed(),
-            },
+impl Probe {
+    /// Probes the target once.
+    pub(crate) async fn run(self) -> ProbeOutcome {
+        let attempt = async {
+            if self.dropped {
+                return std::future::pending().await;
+            }
+            match self.attempt().await {
+                Ok(outcome) => outcome,
+                Err(NoAnswer) => ProbeOutcome::failed(),
+            }
+        };
+        tokio::time::timeout(self.timeout, attempt).await.unwrap_or_else(|_| ProbeOutcome::timed_out())
+    }
+
+    async fn attempt(&self) -> Result<ProbeOutcome, NoAnswer> {
+        let mut stream = self.connect().await?;
+        if self.proxy_protocol {
+            stream.write_all(&proxy_protocol::health_check()).await?;
         }
-    };
-    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| ProbeOutcome::timed_out())
+        let (code, codes) = match &self.kind {
+            ProbeKind::Tcp => return Ok(ProbeOutcome::Healthy),
+            ProbeKind::Http { path, codes } => (self.get(stream, path).await?, codes),
+            ProbeKind::Https { path, codes } => {
+                let stream = tls::to_target(self.named.ip(), None, stream).await?;
+                (self.get(stream, path).await?, codes)
+            }
+        };
+        Ok(if codes.matches(code.as_u16()) { ProbeOutcome::Healthy } else { ProbeOutcome::wrong_code(code) })
+    }
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        let socket = if self.target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if self.from.is_ipv4() == self.target.is_ipv4() {
+            let _ = socket.bind(SocketAddr::new(self.from, 0));
+        }
+        socket.connect(self.target).await
+    }
+
+    /// The status code of `GET path`; the body is not waited for.
+    async fn get(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        path: &str,
+    ) -> Result<StatusCode, NoAnswer> {
+        let request = Request::get(path)
+            .header(HOST, self.named.to_string())
+            .header(USER_AGENT, "ELB-HealthChecker/2.0")
+            .header(CONNECTION, "close")
+            .body(Empty::<Bytes>::new())?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = async {
+            let _ = connection.await;
+            std::future::pending::<Infallible>().await
+        };
+        // The connection only makes progress while it is polled. When it ends, the sender has its answer or its error.
+        tokio::select! {
+            response = sender.send_request(request) => Ok(response?.status()),
+            never = connection => match never {},
+        }
+    }
 }
 
 /// Any way in which a request can fail before there is a status code; nobody tells them apart.
@@ -157,34 +223,20 @@ impl From<hyper::http::Error> for NoAnswer {
     }
 }
 
-/// The status code of `GET path`; the body is not waited for.
-async fn get(target: SocketAddr, path: &str) -> Result<StatusCode, NoAnswer> {
-    let request = Request::get(path)
-        .header(HOST, target.to_string())
-        .header(USER_AGENT, "ELB-HealthChecker/2.0")
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let stream = TcpStream::connect(target).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending::<Infallible>().await
-    };
-    // The connection only makes progress while it is polled. When it ends, the sender has its answer or its error.
-    tokio::select! {
-        response = sender.send_request(request) => Ok(response?.status()),
-        never = connection => match never {},
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
 
     const PATIENT: Duration = Duration::from_secs(10);
+
+    async fn probe(target: SocketAddr, kind: &ProbeKind, timeout: Duration) -> ProbeOutcome {
+        let from = "127.8.0.1".parse().unwrap();
+        let (kind, proxy_protocol, dropped) = (kind.clone(), false, false);
+        Probe { from, target, named: target, kind, proxy_protocol, dropped, timeout }.run().await
+    }
 
     fn http(codes: &str) -> ProbeKind {
         ProbeKind::Http { path: "/healthz?full=1".to_owned(), codes: Matcher::parse(codes).unwrap() }

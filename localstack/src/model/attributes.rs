@@ -4,6 +4,7 @@
 //! for network load balancers. `elbv2/attributes.rs` reads and writes by them, `dataplane.rs` and `time.rs` ask for single values.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::balancing::{Listener, LoadBalancer, Protocol, TargetGroup, TargetKind};
 
@@ -47,6 +48,9 @@ impl Accepts {
 
 const BOOL: Accepts = Accepts::OneOf(&["true", "false"]);
 
+/// Secondary addresses of a load balancer's interfaces. The number never sinks.
+pub(crate) const SECONDARY_ADDRESSES: &str = "secondary_ips.auto_assigned.per_subnet";
+
 /// Attributes of a network load balancer.
 pub(crate) const LOAD_BALANCER: &[Attribute<LoadBalancer>] = &[
     Attribute { key: "access_logs.s3.enabled", default: |_| "false", accepts: BOOL },
@@ -64,7 +68,7 @@ pub(crate) const LOAD_BALANCER: &[Attribute<LoadBalancer>] = &[
         accepts: BOOL,
     },
     Attribute { key: "load_balancing.cross_zone.enabled", default: |_| "false", accepts: BOOL },
-    Attribute { key: "secondary_ips.auto_assigned.per_subnet", default: |_| "0", accepts: Accepts::Number(0, 7) },
+    Attribute { key: SECONDARY_ADDRESSES, default: |_| "0", accepts: Accepts::Number(0, 7) },
     Attribute { key: "zonal_shift.config.enabled", default: |_| "false", accepts: BOOL },
 ];
 
@@ -143,9 +147,26 @@ fn value<'a, T>(table: &[Attribute<T>], item: &T, written: &'a BTreeMap<String, 
 }
 
 impl LoadBalancer {
+    /// The present value of an attribute.
+    pub(crate) fn attribute(&self, key: &str) -> &str {
+        value(LOAD_BALANCER, self, &self.attributes, key)
+    }
+
+    /// Secondary addresses that each of its interfaces has.
+    pub(crate) fn secondary_addresses(&self) -> usize {
+        self.attribute(SECONDARY_ADDRESSES).parse().unwrap_or_default()
+    }
+
     /// Whether an attribute presently has this value.
     pub(crate) fn attribute_is(&self, key: &str, expected: &str) -> bool {
-        value(LOAD_BALANCER, self, &self.attributes, key) == expected
+        self.attribute(key) == expected
+    }
+}
+
+impl Listener {
+    /// The present value of an attribute.
+    pub(crate) fn attribute(&self, key: &str) -> &str {
+        value(LISTENER, self, &self.attributes, key)
     }
 }
 
@@ -158,6 +179,15 @@ impl TargetGroup {
     /// Whether an attribute presently has this value.
     pub(crate) fn attribute_is(&self, key: &str, expected: &str) -> bool {
         self.attribute(key) == expected
+    }
+
+    /// How long its targets are `unhealthy.draining` when they become unhealthy; `None`: not at all.
+    pub(crate) fn unhealthy_drain(&self) -> Option<Duration> {
+        if self.attribute_is("target_health_state.unhealthy.connection_termination.enabled", "true") {
+            return None;
+        }
+        let seconds = self.attribute("target_health_state.unhealthy.draining_interval_seconds").parse().unwrap_or_default();
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
     /// Whether the group's targets get traffic from every zone of the load balancer.

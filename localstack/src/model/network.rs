@@ -1,4 +1,4 @@
-//! VPCs, subnets and their addresses, route tables, gateways, instances, interfaces, security groups.
+//! VPCs, subnets and their addresses, route tables, gateways, instances, interfaces, Elastic IP addresses, security groups.
 //!
 //! Plain data with the few rules that keep it whole (addresses are taken and given back with interfaces). Changed by `ec2/`, `world.rs` and
 //! the load balancers of `elbv2/`.
@@ -8,11 +8,12 @@ use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::Tags;
+use super::{Place, Tags};
 
 /// The network of one account in one region; every map is keyed by the resource's id.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Network {
     /// Zone names, `us-west-2a` and so on.
     pub(crate) zones: BTreeSet<String>,
@@ -22,16 +23,29 @@ pub(crate) struct Network {
     pub(crate) internet_gateways: BTreeMap<String, InternetGateway>,
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) interfaces: BTreeMap<String, Interface>,
+    /// Elastic IP addresses, keyed by allocation id.
+    pub(crate) addresses: BTreeMap<String, Address>,
     pub(crate) security_groups: BTreeMap<String, SecurityGroup>,
+    pub(crate) prefix_lists: BTreeMap<String, PrefixList>,
+    /// What was made by calls with a client token, keyed by action and token.
+    pub(crate) tokens: BTreeMap<String, Token>,
     /// Security-group rules, keyed by rule id; those of a group carry its id.
     pub(crate) rules: BTreeMap<String, Rule>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Vpc {
     pub(crate) id: String,
     /// The primary CIDR first.
     pub(crate) cidrs: Vec<Ipv4Net>,
+    /// The account.
+    pub(crate) owner: String,
+    /// A /56, if it was asked for.
+    pub(crate) ipv6_cidr: Option<Ipv6Net>,
+    /// The attribute `enableDnsSupport`.
+    pub(crate) dns_support: bool,
+    /// The attribute `enableDnsHostnames`.
+    pub(crate) dns_hostnames: bool,
     pub(crate) tags: Tags,
 }
 
@@ -41,12 +55,15 @@ impl Vpc {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Subnet {
     pub(crate) id: String,
     pub(crate) arn: String,
+    /// The account.
+    pub(crate) owner: String,
     pub(crate) vpc_id: String,
     pub(crate) cidr: Ipv4Net,
+    pub(crate) ipv6_cidr: Option<Ipv6Net>,
     pub(crate) zone: String,
     pub(crate) map_public_ip: bool,
     pub(crate) tags: Tags,
@@ -85,9 +102,11 @@ impl Subnet {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RouteTable {
     pub(crate) id: String,
+    /// The account.
+    pub(crate) owner: String,
     pub(crate) vpc_id: String,
     /// Association id → subnet; `None` marks the VPC's main table.
     pub(crate) associations: BTreeMap<String, Option<String>>,
@@ -96,17 +115,23 @@ pub(crate) struct RouteTable {
     pub(crate) tags: Tags,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct InternetGateway {
     pub(crate) id: String,
+    /// The account.
+    pub(crate) owner: String,
     /// The VPC it is attached to.
     pub(crate) vpc_id: Option<String>,
     pub(crate) tags: Tags,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) id: String,
+    /// `ami-…`.
+    pub(crate) image: String,
+    /// `m6i.large`.
+    pub(crate) kind: String,
     pub(crate) vpc_id: String,
     pub(crate) subnet_id: String,
     pub(crate) zone: String,
@@ -117,7 +142,7 @@ pub(crate) struct Instance {
     pub(crate) tags: Tags,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum InstanceState {
     Running,
     Stopped,
@@ -135,7 +160,7 @@ impl InstanceState {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Interface {
     pub(crate) id: String,
     pub(crate) vpc_id: String,
@@ -150,7 +175,7 @@ pub(crate) struct Interface {
     pub(crate) tags: Tags,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum InterfaceOwner {
     /// The primary interface of an instance.
     Instance(String),
@@ -158,7 +183,44 @@ pub(crate) enum InterfaceOwner {
     LoadBalancer,
 }
 
-#[derive(Debug, Clone)]
+impl Interface {
+    /// The instance that it is the interface of.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        match &self.owner {
+            InterfaceOwner::Instance(id) => Some(id),
+            InterfaceOwner::LoadBalancer => None,
+        }
+    }
+
+    /// The account that handles it: the user's, or ELB's own.
+    pub(crate) fn owned_by<'a>(&self, place: &'a Place) -> &'a str {
+        match self.owner {
+            InterfaceOwner::LoadBalancer => "amazon-elb",
+            InterfaceOwner::Instance(_) => &place.account,
+        }
+    }
+}
+
+/// An Elastic IP address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Address {
+    /// Its allocation id, `eipalloc-…`.
+    pub(crate) id: String,
+    pub(crate) public_ip: Ipv4Addr,
+    pub(crate) association: Option<Association>,
+    pub(crate) tags: Tags,
+}
+
+/// What an Elastic IP address leads to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Association {
+    /// `eipassoc-…`.
+    pub(crate) id: String,
+    pub(crate) interface_id: String,
+    pub(crate) private_ip: Ipv4Addr,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SecurityGroup {
     pub(crate) id: String,
     pub(crate) arn: String,
@@ -168,7 +230,7 @@ pub(crate) struct SecurityGroup {
     pub(crate) tags: Tags,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Rule {
     pub(crate) id: String,
     pub(crate) arn: String,
@@ -180,7 +242,7 @@ pub(crate) struct Rule {
 }
 
 /// What a rule allows. Two rules of a group and direction never allow the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Traffic {
     /// `tcp`, `udp`, `icmp`, `icmpv6`, `-1` for all, or a protocol number.
     pub(crate) protocol: String,
@@ -189,12 +251,39 @@ pub(crate) struct Traffic {
     pub(crate) peer: Peer,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Peer {
     V4(Ipv4Net),
     V6(Ipv6Net),
     /// The id of a security group.
     Group(String),
+    /// The id of a managed prefix list.
+    PrefixList(String),
+}
+
+/// What a call with a client token was, and made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Token {
+    /// A fingerprint.
+    pub(crate) parameters: String,
+    /// Ids.
+    pub(crate) made: Vec<String>,
+}
+
+/// A managed prefix list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PrefixList {
+    pub(crate) id: String,
+    pub(crate) arn: String,
+    /// The account.
+    pub(crate) owner: String,
+    pub(crate) name: String,
+    /// Whether its blocks are IPv6 ones.
+    pub(crate) ipv6: bool,
+    pub(crate) max_entries: usize,
+    /// CIDR block → description.
+    pub(crate) entries: BTreeMap<String, String>,
+    pub(crate) tags: Tags,
 }
 
 impl Network {
@@ -207,6 +296,9 @@ impl Network {
             internet_gateways: BTreeMap::new(),
             instances: BTreeMap::new(),
             interfaces: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            prefix_lists: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             security_groups: BTreeMap::new(),
             rules: BTreeMap::new(),
         }
@@ -227,6 +319,28 @@ impl Network {
         if let Some(subnet) = self.subnets.get_mut(&interface.subnet_id) {
             subnet.taken.retain(|address| *address != interface.address && !interface.secondary.contains(address));
         }
+        for address in self.addresses.values_mut() {
+            address.association.take_if(|association| association.interface_id == id);
+        }
+    }
+
+    /// Leads an Elastic IP address to a private one of an interface, from wherever it led before; one that led there is left without.
+    pub(crate) fn associate(&mut self, allocation: &str, association: &str, interface_id: &str, private_ip: Ipv4Addr) {
+        for address in self.addresses.values_mut() {
+            address.association.take_if(|held| held.interface_id == interface_id && held.private_ip == private_ip);
+        }
+        if let Some(address) = self.addresses.get_mut(allocation) {
+            let (id, interface_id) = (association.to_owned(), interface_id.to_owned());
+            address.association = Some(Association { id, interface_id, private_ip });
+        }
+    }
+
+    /// The Elastic IP address that leads to a private one of an interface.
+    pub(crate) fn elastic_ip(&self, interface_id: &str, private_ip: Ipv4Addr) -> Option<(&Address, &Association)> {
+        self.addresses.values().find_map(|address| {
+            let held = address.association.as_ref()?;
+            (held.interface_id == interface_id && held.private_ip == private_ip).then_some((address, held))
+        })
     }
 
     /// The subnet of a VPC that an address lies in.
@@ -237,6 +351,14 @@ impl Network {
     /// Whether a VPC has an internet gateway.
     pub(crate) fn has_internet_gateway(&self, vpc_id: &str) -> bool {
         self.internet_gateways.values().any(|gateway| gateway.vpc_id.as_deref() == Some(vpc_id))
+    }
+
+    /// How many rules a rule counts for: one, or as many as its prefix list may have entries (VPC quotas).
+    pub(crate) fn weight(&self, traffic: &Traffic) -> usize {
+        match &traffic.peer {
+            Peer::PrefixList(id) => self.prefix_lists.get(id).map_or(1, |list| list.max_entries),
+            Peer::V4(_) | Peer::V6(_) | Peer::Group(_) => 1,
+        }
     }
 
     /// The rules of a group, ingress before egress, in the order of what they allow.
@@ -256,8 +378,10 @@ mod tests {
         let mut subnet = Subnet {
             id: "subnet-1".to_owned(),
             arn: String::new(),
+            owner: String::new(),
             vpc_id: "vpc-1".to_owned(),
             cidr: "10.0.0.0/28".parse().unwrap(),
+            ipv6_cidr: None,
             zone: "us-west-2a".to_owned(),
             map_public_ip: false,
             tags: Tags::new(),

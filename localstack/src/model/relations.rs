@@ -14,21 +14,31 @@ use crate::durations::Durations;
 impl State {
     /// Adds a listener, or replaces the one with its ARN.
     pub(crate) fn put_listener(&mut self, listener: Listener, now: Timestamp, durations: &Durations) {
-        let (arn, balancer, group) = (listener.arn.clone(), listener.load_balancer.clone(), listener.action.target_group.clone());
-        let before = self.balancing.listeners.insert(arn.clone(), listener).map(|listener| listener.action.target_group);
-        if let Some(before) = before.filter(|before| *before != group) {
-            self.detach(&arn, &before, now, durations);
+        let (arn, balancer) = (listener.arn.clone(), listener.load_balancer.clone());
+        let groups: BTreeSet<String> = listener.target_groups().into_iter().map(str::to_owned).collect();
+        let former = self.balancing.listeners.get(&arn).map(|former| former.action.clone());
+        if let Some(former) = former.filter(|former| *former != listener.action) {
+            self.echo_action(&arn, former, now, durations);
         }
-        if let Some(group) = self.balancing.target_groups.get_mut(&group) {
-            group.listeners.insert(arn, balancer);
+        if let Some(before) = self.balancing.listeners.insert(arn.clone(), listener) {
+            for gone in before.target_groups().into_iter().filter(|before| !groups.contains(*before)) {
+                self.detach(&arn, gone, now, durations);
+            }
         }
-        self.refresh_use(&group, now, durations);
+        for group in groups {
+            if let Some(group) = self.balancing.target_groups.get_mut(&group) {
+                group.listeners.insert(arn.clone(), balancer.clone());
+            }
+            self.refresh_use(&group, now, durations);
+        }
     }
 
     /// Removes a listener; one that is not there is ignored.
     pub(crate) fn remove_listener(&mut self, arn: &str, now: Timestamp, durations: &Durations) {
         if let Some(listener) = self.balancing.listeners.remove(arn) {
-            self.detach(arn, &listener.action.target_group, now, durations);
+            for group in listener.target_groups() {
+                self.detach(arn, group, now, durations);
+            }
         }
     }
 
@@ -44,7 +54,7 @@ impl State {
 
     /// The ARNs of the groups that a load balancer's listeners forward to.
     pub(crate) fn groups_of(&self, load_balancer: &str) -> BTreeSet<String> {
-        self.balancing.listeners_of(load_balancer).map(|listener| listener.action.target_group.clone()).collect()
+        self.balancing.listeners_of(load_balancer).flat_map(Listener::target_groups).map(str::to_owned).collect()
     }
 }
 

@@ -40,7 +40,16 @@ impl State {
                         self.checks.push((due, check));
                     }
                 }
+                Event::UnhealthyDrained(check) => {
+                    if let Some(target) = target_mut(&mut self.balancing, &check)
+                        && target.unhealthy_draining.is_some_and(|until| until <= due)
+                    {
+                        target.unhealthy_draining = None;
+                    }
+                }
                 Event::Drained(check) => self.drained(&check),
+                Event::DeregistrationSpread { group, address, generation } => self.echoes.end_target(group, address, generation),
+                Event::ListenerSwitched { listener, generation } => self.echoes.end_action(&listener, generation),
             }
         }
     }
@@ -63,6 +72,7 @@ impl State {
         let interval = durations.health_interval.unwrap_or_else(|| std::time::Duration::from_secs(group.check.interval.into()));
         let needed = |own: u32| durations.health_thresholds.unwrap_or(own);
         let (to_healthy, to_unhealthy) = (needed(group.check.healthy), needed(group.check.unhealthy));
+        let drain = group.unhealthy_drain();
         let Some(target) = group.targets.get_mut(&check.key).filter(|target| target.generation == check.generation) else {
             return;
         };
@@ -71,6 +81,11 @@ impl State {
         }
         if target.take_note(result, to_healthy, to_unhealthy) {
             self.dirty = true;
+            let unhealthy = matches!(target.health, Health::Unhealthy { .. });
+            target.unhealthy_draining = drain.filter(|_| unhealthy).map(|interval| after(now, interval));
+            if let Some(until) = target.unhealthy_draining {
+                self.timers.plan(until, Event::UnhealthyDrained(check.clone()));
+            }
         }
         // When the clock was moved, the checks of the skipped time follow at once, but no more than change any health.
         let earliest = later(now, -jiff::SignedDuration::try_from(interval.saturating_mul(MAX_CATCH_UP)).unwrap_or_default());
@@ -139,6 +154,7 @@ fn target_mut<'a>(balancing: &'a mut Balancing, check: &Check) -> Option<&'a mut
 fn start(timers: &mut Timers, group: &str, key: &TargetKey, target: &mut Target, begin: Timestamp) {
     target.generation = timers.fresh();
     target.streak = 0;
+    target.unhealthy_draining = None;
     target.pinned = false;
     target.health = Health::Registering;
     let check = Check { group: group.to_owned(), key: key.clone(), generation: target.generation };
@@ -146,6 +162,9 @@ fn start(timers: &mut Timers, group: &str, key: &TargetKey, target: &mut Target,
 }
 
 fn disuse(balancing: &Balancing, network: &Network, group: &TargetGroup, key: &TargetKey, target: &Target) -> Option<Disuse> {
+    if target.unusable {
+        return Some(Disuse::IpUnusable);
+    }
     let running = |id: &str| network.instances.get(id).is_some_and(|instance| instance.state == InstanceState::Running);
     let Some(balancer) = balancing.balancer_of(group) else { return Some(Disuse::GroupNotUsed) };
     if group.kind == TargetKind::Instance && !running(&key.id) {
@@ -184,8 +203,11 @@ mod tests {
             disuse: None,
             draining: false,
             health: Health::Checking,
+            unhealthy_draining: None,
+            unusable: false,
             streak: 0,
             pinned: false,
+            quic_server_id: None,
             generation: 1,
         }
     }

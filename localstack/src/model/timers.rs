@@ -4,13 +4,15 @@
 //! target key only; `time.rs` carries events out.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::balancing::TargetKey;
 
 /// A health check of one target, of one registration of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Check {
     /// ARN of the target group.
     pub(crate) group: String,
@@ -20,7 +22,7 @@ pub(crate) struct Check {
 }
 
 /// Something that happens in AWS's own time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// A load balancer ends `provisioning`.
     Provisioned { load_balancer: String },
@@ -30,15 +32,23 @@ pub(crate) enum Event {
     Registered(Check),
     /// A health check is due.
     CheckDue(Check),
+    /// An unhealthy target has drained.
+    UnhealthyDrained(Check),
     /// A target's deregistration delay is over.
     Drained(Check),
+    /// A deregistration has reached the load balancer: no new connections any more.
+    DeregistrationSpread { group: String, address: SocketAddr, generation: u64 },
+    /// A listener's new action has reached the load balancer.
+    ListenerSwitched { listener: String, generation: u64 },
 }
 
 /// Events in the order of their time; those of one instant in the order in which they were planned.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Timers {
+    #[serde(with = "super::pairs")]
     queue: BTreeMap<(Timestamp, u64), Event>,
     planned: u64,
+    #[serde(skip)]
     changed: bool,
 }
 
@@ -65,6 +75,19 @@ impl Timers {
     /// Whether anything was planned since the last time this was asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Lets the prober look again.
+    pub(crate) fn wake(&mut self) {
+        self.changed = true;
+    }
+
+    /// The targets that a health check, or the registration that ends in one, is planned for.
+    pub(crate) fn checked_targets(&self) -> impl Iterator<Item = &Check> {
+        self.queue.values().filter_map(|event| match event {
+            Event::Registered(check) | Event::CheckDue(check) => Some(check),
+            _ => None,
+        })
     }
 
     /// When the next event is due.

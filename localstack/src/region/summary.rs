@@ -55,11 +55,11 @@ pub struct TargetGroupSummary {
     pub arn: String,
     /// Its name.
     pub name: String,
-    /// `TCP`, `UDP`, `TCP_UDP` or `TLS`.
+    /// `TCP`, `UDP`, `TCP_UDP`, `TLS`, `QUIC` or `TCP_QUIC`.
     pub protocol: String,
     /// Its default port.
     pub port: u16,
-    /// `instance` or `ip`.
+    /// `instance`, `ip` or `alb`.
     pub target_type: String,
     /// `TCP`, `HTTP` or `HTTPS`.
     pub health_check_protocol: String,
@@ -88,7 +88,7 @@ pub struct TargetSummary {
     pub address: IpAddr,
     /// Its zone; `None`: all zones.
     pub zone: Option<String>,
-    /// AWS's state: `initial`, `healthy`, `unhealthy`, `unused`, `draining`.
+    /// AWS's state: `initial`, `healthy`, `unhealthy`, `unhealthy.draining`, `unused`, `draining`, `unavailable`.
     pub state: String,
     /// AWS's reason code; empty when healthy.
     pub reason: String,
@@ -105,10 +105,16 @@ pub struct ListenerSummary {
     pub load_balancer: String,
     /// Its port.
     pub port: u16,
-    /// `TCP`, `UDP`, `TCP_UDP` or `TLS`.
+    /// `TCP`, `UDP`, `TCP_UDP`, `TLS`, `QUIC` or `TCP_QUIC`.
     pub protocol: String,
-    /// ARN of the target group it forwards to.
+    /// ARN of the first target group it forwards to.
     pub target_group: String,
+    /// All of them, with their weights.
+    pub target_groups: BTreeMap<String, u16>,
+    /// Name of its security policy; TLS only.
+    pub ssl_policy: Option<String>,
+    /// ARNs of its certificates, the default one first; TLS only.
+    pub certificates: Vec<String>,
     /// Attributes that were written.
     pub attributes: BTreeMap<String, String>,
     /// Its tags.
@@ -227,7 +233,10 @@ pub(super) fn listeners(state: &State) -> Vec<ListenerSummary> {
         load_balancer: listener.load_balancer.clone(),
         port: listener.port,
         protocol: listener.protocol.name().to_owned(),
-        target_group: listener.action.target_group.clone(),
+        target_group: listener.action.target_groups().next().unwrap_or_default().to_owned(),
+        target_groups: listener.action.groups.iter().map(|share| (share.target_group.clone(), share.weight)).collect(),
+        ssl_policy: listener.tls.as_ref().map(|tls| tls.policy.clone()),
+        certificates: listener.tls.iter().flat_map(|tls| tls.all_certificates()).map(str::to_owned).collect(),
         attributes: listener.attributes.clone(),
         tags: listener.tags.clone(),
     };
@@ -260,7 +269,7 @@ pub(super) fn security_groups(state: &State) -> Vec<SecurityGroupSummary> {
         peer: match &rule.traffic.peer {
             Peer::V4(cidr) => cidr.to_string(),
             Peer::V6(cidr) => cidr.to_string(),
-            Peer::Group(id) => id.clone(),
+            Peer::Group(id) | Peer::PrefixList(id) => id.clone(),
         },
         description: rule.description.clone(),
         tags: rule.tags.clone(),

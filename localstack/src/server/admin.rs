@@ -1,4 +1,4 @@
-//! The emulator's own endpoints: health in LocalStack's shape, journal, clock, faults, durations, seeding, state. JSON in, JSON out.
+//! The emulator's own endpoints: journal, clock, faults, durations, seeding, state. JSON in, JSON out.
 //!
 //! Imports `shared`, `region`, `world`, `faults`, `durations`. A wrong call is answered 400, 404 or 405 with `{"error": "…"}` that says what is
 //! wrong.
@@ -12,89 +12,145 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Answer, respond};
-use crate::durations::Durations;
-use crate::faults::{Rule, RuleId};
+use super::{Answer, Refusal, console, localstack, read, to_json};
+use crate::durations::change_durations;
+use crate::model::quotas::Quotas;
+use crate::policy::Policy;
 use crate::region::{Region, TargetHealth};
 use crate::shared::Shared;
+use crate::snapshot;
 use crate::world::World;
 
-/// What is wrong with a call: the HTTP status and the words.
-type Refusal = (u16, String);
-
 /// Answers a call to a path that begins with `/_`.
-pub(super) fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> Answer {
-    let (status, value) = match dispatch(head, body, shared) {
-        Ok(value) => (200, value),
-        Err((status, error)) => (status, json!({ "error": error })),
-    };
-    respond(status, "application/json", format!("{value}\n"))
+pub(super) async fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> Answer {
+    if let Some(file) = console::file(head) {
+        return file;
+    }
+    let query = super::query(head);
+    if let Some(answer) = super::journal::answer(&shared.journal, head, &query).await {
+        return answer;
+    }
+    super::json(dispatch(head.uri.path(), head.method.as_str(), &query, body, shared))
 }
 
-fn dispatch(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> Result<Value, Refusal> {
-    let query: BTreeMap<String, String> =
-        form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let (path, method) = (head.uri.path(), head.method.as_str());
+fn dispatch(
+    path: &str,
+    method: &str,
+    query: &BTreeMap<String, String>,
+    body: &[u8],
+    shared: &Arc<Shared>,
+) -> Result<Value, Refusal> {
     match (path, method) {
-        ("/_localstack/health" | "/_localstack/info", "GET" | "HEAD") => Ok(health()),
-        ("/_landfall/journal", "GET") => to_json(&shared.journal.since(number(&query, "since")?.unwrap_or(0))),
-        ("/_landfall/journal", "DELETE") => {
-            shared.journal.clear();
-            Ok(json!({ "next_sequence": shared.journal.next_sequence() }))
-        }
+        ("/_localstack/health", "GET" | "HEAD") => Ok(localstack::status(shared)),
+        ("/_localstack/info", "GET") => Ok(localstack::info()),
+        ("/_localstack/init", "GET") => Ok(localstack::init()),
+        ("/_localstack/init/ready", "GET") => Ok(localstack::init_ready()),
         ("/_landfall/clock", "GET") => Ok(clock(shared)),
         ("/_landfall/clock", "POST") => {
-            let Advance { advance_seconds } = read(body)?;
-            let by = Duration::try_from_secs_f64(advance_seconds).map_err(|error| {
-                (400, format!("advance_seconds: {advance_seconds} is not a number of seconds from 0 on ({error})"))
-            })?;
+            let Move { advance_seconds, frozen } = read(body)?;
+            let seconds = advance_seconds.unwrap_or(0.0);
+            let by = Duration::try_from_secs_f64(seconds)
+                .map_err(|error| (400, format!("advance_seconds: {seconds} is not a number of seconds from 0 on ({error})")))?;
+            match frozen {
+                Some(true) => shared.clock.freeze(),
+                Some(false) => shared.clock.run(),
+                None => {}
+            }
             shared.clock.advance(by);
             Ok(clock(shared))
         }
-        ("/_landfall/faults", "GET") => Ok(faults(shared)),
-        ("/_landfall/faults", "POST") => Ok(json!({ "id": shared.faults.add(read::<Rule>(body)?) })),
-        ("/_landfall/faults", "DELETE") => {
-            match number(&query, "id")? {
-                Some(id) => shared.faults.remove(RuleId(id)),
-                None => shared.faults.clear(),
-            }
-            Ok(faults(shared))
+        ("/_landfall/faults", "PUT") => {
+            let conditions = super::read_conditions(body)?;
+            conditions.apply(shared).map_err(|error| (400, error.to_string()))?;
+            to_json(&shared.faults.shown())
+        }
+        ("/_landfall/faults", "GET" | "POST" | "DELETE") => {
+            super::faults::answer(&shared.faults, method, query, body, |_| Ok(())).unwrap_or_else(|| Err(not_taken(path, method)))
+        }
+        ("/_landfall/policy", "PUT") => {
+            let policy = Policy::from_json(&String::from_utf8_lossy(body)).map_err(|error| (400, error.to_string()))?;
+            shared.policy.set(Some(policy), query.get("account").cloned());
+            Ok(json!({}))
+        }
+        ("/_landfall/policy", "DELETE") => {
+            shared.policy.set(None, None);
+            Ok(json!({}))
         }
         ("/_landfall/durations", "GET") => to_json(&shared.durations()),
         ("/_landfall/durations", "PUT") => {
-            shared.set_durations(read::<Durations>(body)?);
-            to_json(&shared.durations())
+            let changed = change_durations(shared.durations(), &read(body)?).map_err(|error| (400, error))?;
+            shared.set_durations(changed);
+            to_json(&changed)
         }
-        ("/_landfall/seed", "POST") => to_json(&region(&query, shared).seed(&read::<World>(body)?)),
-        ("/_landfall/state", "GET") => to_json(&region(&query, shared).snapshot()),
+        ("/_landfall/quotas", "GET") => to_json(&region(query, shared).quotas()),
+        ("/_landfall/quotas", "PUT") => {
+            let region = region(query, shared);
+            region.set_quotas(merge(&region.quotas(), read(body)?)?);
+            to_json(&region.quotas())
+        }
+        ("/_landfall/quotas", "DELETE") => {
+            region(query, shared).set_quotas(Quotas::default());
+            to_json(&Quotas::default())
+        }
+        ("/_landfall/seed", "POST") => to_json(&region(query, shared).seed(&read::<World>(body)?)),
+        ("/_landfall/state", "GET") => to_json(&region(query, shared).snapshot()),
+        ("/_landfall/snapshot", "GET") => {
+            let saved = snapshot::save(shared).and_then(|text| serde_json::from_str(&text));
+            saved.map_err(|error| (500, error.to_string()))
+        }
+        ("/_landfall/snapshot", "PUT") => {
+            snapshot::restore(shared, body).map_err(|error| (400, error.to_string()))?;
+            Ok(clock(shared))
+        }
+        ("/_landfall/places", "GET") => Ok(console::places(shared)),
+        ("/_landfall/overview", "GET") => console::overview(&region(query, shared), query),
+        ("/_landfall/targets", "GET") => console::targets(&region(query, shared), query),
         ("/_landfall/target-health", "POST") => {
             let Set { target_group, id, port, health } = read(body)?;
-            let set = region(&query, shared).set_target_health(&target_group, &id, port, health);
+            let set = region(query, shared).set_target_health(&target_group, &id, port, health);
             set.map(|()| json!({})).map_err(|error| (404, error.to_string()))
         }
-        _ => Err(match ENDPOINTS.iter().find(|(known, _)| *known == path) {
-            Some((_, methods)) => (405, format!("{path} takes {methods}, not {method}")),
-            None => (404, format!("{path} does not exist; there are {}", ENDPOINTS.map(|(known, _)| known).join(", "))),
-        }),
+        _ => Err(not_taken(path, method)),
+    }
+}
+
+fn not_taken(path: &str, method: &str) -> Refusal {
+    match ENDPOINTS.iter().find(|(known, _)| *known == path) {
+        Some((_, methods)) => (405, format!("{path} takes {methods}, not {method}")),
+        None => (404, format!("{path} does not exist; there are {}", ENDPOINTS.map(|(known, _)| known).join(", "))),
     }
 }
 
 /// The endpoints and their methods, for people who ask for something else.
-const ENDPOINTS: [(&str, &str); 8] = [
+const ENDPOINTS: [(&str, &str); 21] = [
     ("/_localstack/health", "GET"),
+    ("/_localstack/info", "GET"),
+    ("/_localstack/init", "GET"),
+    ("/_localstack/init/ready", "GET"),
+    ("/_landfall/", "GET"),
+    ("/_landfall/places", "GET"),
+    ("/_landfall/overview", "GET"),
+    ("/_landfall/targets", "GET"),
     ("/_landfall/journal", "GET, DELETE"),
+    ("/_landfall/journal/counts", "GET"),
+    ("/_landfall/journal/stream", "GET"),
+    ("/_landfall/journal/wait", "GET"),
     ("/_landfall/clock", "GET, POST"),
-    ("/_landfall/faults", "GET, POST, DELETE"),
+    ("/_landfall/faults", "GET, POST, PUT, DELETE"),
+    ("/_landfall/policy", "PUT, DELETE"),
     ("/_landfall/durations", "GET, PUT"),
+    ("/_landfall/quotas", "GET, PUT, DELETE"),
     ("/_landfall/seed", "POST"),
     ("/_landfall/state", "GET"),
+    ("/_landfall/snapshot", "GET, PUT"),
     ("/_landfall/target-health", "POST"),
 ];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Advance {
-    advance_seconds: f64,
+struct Move {
+    advance_seconds: Option<f64>,
+    frozen: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -106,19 +162,6 @@ struct Set {
     health: TargetHealth,
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| (400, format!("the body is not what this endpoint takes: {error}")))
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<Value, Refusal> {
-    serde_json::to_value(value).map_err(|error| (500, error.to_string()))
-}
-
-fn number(query: &BTreeMap<String, String>, name: &str) -> Result<Option<u64>, Refusal> {
-    let parse = |text: &String| text.parse().map_err(|_| (400, format!("{name}: '{text}' is not a number")));
-    query.get(name).map(parse).transpose()
-}
-
 /// The account and region of `?account=&region=`, with LocalStack's defaults.
 fn region(query: &BTreeMap<String, String>, shared: &Arc<Shared>) -> Region {
     let value = |name: &str, default: &'static str| query.get(name).map_or(default, String::as_str).to_owned();
@@ -126,18 +169,16 @@ fn region(query: &BTreeMap<String, String>, shared: &Arc<Shared>) -> Region {
     Region::new(Arc::clone(shared), state)
 }
 
-fn health() -> Value {
-    json!({
-        "services": { "ec2": "running", "elbv2": "running", "sts": "running" },
-        "edition": "landfall",
-        "version": env!("CARGO_PKG_VERSION"),
-    })
-}
-
 fn clock(shared: &Shared) -> Value {
-    json!({ "now": shared.clock.now().to_string(), "ahead_seconds": shared.clock.offset().as_secs_f64() })
+    let clock = &shared.clock;
+    json!({ "now": clock.now().to_string(), "ahead_seconds": clock.offset().as_secs_f64(), "frozen": clock.is_frozen() })
 }
 
-fn faults(shared: &Shared) -> Value {
-    shared.faults.rules().into_iter().map(|(id, rule)| json!({ "id": id, "rule": rule })).collect()
+/// `present` with the fields that a JSON object names.
+fn merge<T: serde::Serialize + DeserializeOwned>(present: &T, named: serde_json::Map<String, Value>) -> Result<T, Refusal> {
+    let mut merged = to_json(present)?;
+    if let Some(fields) = merged.as_object_mut() {
+        fields.extend(named);
+    }
+    serde_json::from_value(merged).map_err(|error| (400, error.to_string()))
 }

@@ -3,46 +3,50 @@
 //! Imports the services, `faults`, `journal`, `shared`. Signatures are not checked: the credential scope tells service, region and account.
 
 use std::collections::BTreeMap;
+use std::future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::Response;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::http::request::Parts;
-use hyper::{Method, Uri};
 use tokio::time::Instant;
 
-use super::{Answer, Closed, respond};
+use super::protocol::Protocol;
+use super::{Answer, Closed, whole};
+use crate::clock::after;
 use crate::error::ApiError;
-use crate::faults::{Fault, Subject};
+use crate::faults::inject::{self, Effect};
+use crate::faults::{Asked, Edit, Subject};
 use crate::journal::{Entry, Outcome, is_write};
 use crate::model::State;
 use crate::query::Form;
 use crate::region::BY_HAND;
 use crate::service::Service;
 use crate::shared::Shared;
-use crate::{ec2, elbv2, sts};
+use crate::{acm, consistency, ec2, elbv2, iam, sts, tagging};
 
 /// The services that there are.
-pub(crate) const SERVICES: &[&Service] = &[&elbv2::SERVICE, &ec2::SERVICE, &sts::SERVICE];
+pub(crate) const SERVICES: &[&Service] =
+    &[&elbv2::SERVICE, &ec2::SERVICE, &acm::SERVICE, &iam::SERVICE, &tagging::SERVICE, &sts::SERVICE];
 
 /// The account of credentials whose access key id is not an account number.
 const DEFAULT_ACCOUNT: &str = "000000000000";
 const DEFAULT_REGION: &str = "us-east-1";
 
-const XML: &str = "text/xml;charset=utf-8";
-
 /// Who asks for what.
-struct Caller {
-    account: String,
-    region: String,
+pub(crate) struct Caller {
+    pub(crate) account: String,
+    pub(crate) region: String,
     /// The service of the credential scope.
-    service: Option<String>,
-    user_agent: String,
+    pub(crate) service: Option<String>,
+    pub(crate) user_agent: String,
 }
 
 impl Caller {
     /// Reads the SigV4 credential scope: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
-    fn read(headers: &HeaderMap<HeaderValue>) -> Self {
+    pub(crate) fn read(headers: &HeaderMap<HeaderValue>) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let scope =
             text(AUTHORIZATION).split_once("Credential=").map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or_default());
@@ -61,7 +65,7 @@ impl Caller {
 /// Answers one call, or lets its connection be closed.
 pub(super) async fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> Result<Answer, Closed> {
     let caller = Caller::read(&head.headers);
-    let mut form = read_form(&head.method, &head.uri, body);
+    let (protocol, mut form, readable) = Protocol::read(head, body);
     let version = form.get("Version").cloned().unwrap_or_default();
     let request_id = shared.request_id();
     let named = |service: &&&Service| match &caller.service {
@@ -70,26 +74,44 @@ pub(super) async fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> R
     };
     let Some(service) = SERVICES.iter().find(named) else {
         let asked = caller.service.unwrap_or(version);
+        let action = form.get("Action").map(String::as_str).unwrap_or_default();
+        shared.count_unsupported(format!("{asked}:{action}"));
         let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
         let error =
             ApiError::new("InvalidAction", format!("The service '{asked}' is not emulated; there are {}", names.join(", ")));
-        return Ok(xml(error.status, elbv2::SERVICE.failure(&error, &request_id), &request_id));
+        return Ok(whole(protocol.refuse(None, &error, &request_id)));
     };
     let action = form.get("Action").cloned().unwrap_or_default();
     let arrived = Instant::now();
     let time = shared.clock.now();
-    let (delay, fault) = shared.faults.pick(&Subject {
+    let picked = shared.faults.pick(&Subject {
         account: &caller.account,
         region: &caller.region,
+        user_agent: &caller.user_agent,
         service: service.name,
         action: &action,
         form: &form,
+        now: time,
     });
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+    if !picked.delay.is_zero() {
+        tokio::time::sleep(picked.delay).await;
     }
     let state = shared.account(&caller.account, &caller.region);
-    let (outcome, reply) = carry_out(service, &form, shared, &state, fault.as_ref(), &request_id).await;
+    let call = OneCall { service, protocol, form: &form, readable: &readable, request_id: &request_id, shared, state: &state };
+    let (outcome, reply, fault) = match call.denied(&caller) {
+        Some(error) => (failed(&error), Ok(whole(call.refuse(&error))), Some("policy".to_owned())),
+        None => {
+            let asked = Asked { account: &caller.account, service: service.name, action: &action };
+            let effect = |stale| future::ready(call.effect(stale, &picked.edits));
+            let (outcome, reply) = inject::carry_out(&picked, asked, |error| call.refuse(error), effect).await;
+            (outcome, reply, inject::describe(&picked))
+        }
+    };
+    if matches!(outcome, Outcome::Error { .. })
+        && let Some(what) = service.unsupported(&form)
+    {
+        shared.count_unsupported(what);
+    }
     form.retain(|key, _| key != "Action" && key != "Version");
     shared.journal.record(Entry {
         sequence: 0,
@@ -102,85 +124,97 @@ pub(super) async fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> R
         action,
         parameters: form,
         result: outcome,
-        fault: describe(delay, fault.as_ref()),
+        fault,
         duration: arrived.elapsed(),
         request_id,
     });
     reply
 }
 
-/// The query string of a GET, or the form in the body.
-fn read_form(method: &Method, uri: &Uri, body: &[u8]) -> Form {
-    let text = if method == Method::GET { uri.query().unwrap_or_default().as_bytes() } else { body };
-    form_urlencoded::parse(text).into_owned().collect()
+/// A call whose service is known.
+struct OneCall<'a> {
+    service: &'a Service,
+    protocol: Protocol,
+    form: &'a Form,
+    /// What was wrong with its body.
+    readable: &'a Result<(), ApiError>,
+    request_id: &'a str,
+    shared: &'a Arc<Shared>,
+    state: &'a Arc<Mutex<State>>,
 }
 
-async fn carry_out(
-    service: &Service,
-    form: &Form,
-    shared: &Arc<Shared>,
-    state: &Mutex<State>,
-    fault: Option<&Fault>,
-    request_id: &str,
-) -> (Outcome, Result<Answer, Closed>) {
-    let action = form.get("Action").map(String::as_str).unwrap_or_default();
-    let failure = |error: &ApiError| {
-        let outcome = Outcome::Error { code: error.code.clone(), status: error.status };
-        (outcome, Ok(xml(error.status, service.failure(error, request_id), request_id)))
-    };
-    let run = || shared.with(state, |state, now, durations| service.run(form, state, now, durations, request_id));
-    match fault {
-        None | Some(Fault::Delay(_)) => match run() {
-            Ok(body) => (Outcome::Ok, Ok(xml(200, body, request_id))),
-            Err(error) => failure(&error),
-        },
-        Some(Fault::ErrorAfter { code, status, message }) => match run() {
-            Ok(_) => failure(&ApiError::new(code, message).with_status(*status)),
-            Err(error) => failure(&error),
-        },
-        Some(Fault::DropAfter) => {
-            // What the call did stands in the state; its caller learns nothing, not even a failure.
-            let _ = run();
-            (Outcome::Dropped, Err(Closed))
+impl OneCall<'_> {
+    /// What the policy in force has against it.
+    fn denied(&self, caller: &Caller) -> Option<ApiError> {
+        let policy = self.shared.policy.of(&caller.account)?;
+        let agent = &caller.user_agent;
+        self.shared.with(self.state, |state, _, _| policy.refusal(self.service.name, self.form, state, agent))
+    }
+
+    /// Carries the call out, as a read of so long ago if that is given, and then what others do because of it.
+    fn effect(&self, stale: Option<Duration>, edits: &[Edit]) -> Effect {
+        let Self { service, protocol, form, readable, request_id, shared, state } = *self;
+        let result = readable.clone().and_then(|()| {
+            shared.with(state, |state, now, durations| consistency::run(service, form, state, now, durations, stale, request_id))
+        });
+        let answer = result.as_deref().unwrap_or_default();
+        for edit in edits {
+            self.edit(edit, answer);
         }
-        Some(Fault::DropBefore) => (Outcome::Dropped, Err(Closed)),
-        Some(Fault::Hang(duration)) => {
-            tokio::time::sleep(*duration).await;
-            (Outcome::Dropped, Err(Closed))
+        match result {
+            Ok(body) => (Outcome::Ok, Ok(protocol.answer(200, body, request_id))),
+            Err(error) => (failed(&error), Ok(self.refuse(&error))),
         }
-        Some(Fault::Html500) => {
-            let page = "<html><body><h1>500 Internal Server Error</h1></body></html>\n".to_owned();
-            (Outcome::Error { code: String::new(), status: 500 }, Ok(respond(500, "text/html", page)))
+    }
+
+    fn edit(&self, edit: &Edit, answer: &str) {
+        let filled: Vec<(String, String)> =
+            edit.parameters.iter().map(|(name, value)| (name.clone(), fill(value, answer, self.form))).collect();
+        let (state, edit) = (Arc::clone(self.state), edit.clone());
+        let (clock, delay) = (self.shared.clock.clone(), edit.after);
+        let work = move |shared: &Shared| {
+            let parameters: Vec<(&str, &str)> = filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            if let Err(error) = by_hand(shared, &state, &edit.service, &edit.action, &parameters) {
+                tracing::warn!(action = edit.action, %error, "an edit on purpose was refused");
+            }
+        };
+        if delay.is_zero() {
+            return work(self.shared);
         }
-        Some(fault) => match fault.refusal(service.name, action) {
-            Some(error) => failure(&error),
-            None => (Outcome::Dropped, Err(Closed)),
-        },
+        // The emulator is not kept alive for it: with the one goes the other.
+        let (shared, when) = (Arc::downgrade(self.shared), after(clock.now(), delay));
+        tokio::spawn(async move {
+            clock.sleep_until(when).await;
+            if let Some(shared) = shared.upgrade() {
+                work(&shared);
+            }
+        });
+    }
+
+    fn refuse(&self, error: &ApiError) -> Response<Bytes> {
+        self.protocol.refuse(Some(self.service), error, self.request_id)
     }
 }
 
-fn xml(status: u16, body: String, request_id: &str) -> Answer {
-    let mut answer = respond(status, XML, body);
-    if let Ok(value) = HeaderValue::from_str(request_id) {
-        answer.headers_mut().insert("x-amzn-requestid", value);
-    }
-    answer
+fn failed(error: &ApiError) -> Outcome {
+    Outcome::Error { code: error.code.clone(), status: error.status }
 }
 
-fn describe(delay: Duration, fault: Option<&Fault>) -> Option<String> {
-    let delay = (!delay.is_zero()).then(|| format!("delay {} ms", delay.as_millis()));
-    let fault = fault.map(|fault| match fault {
-        Fault::Delay(_) => "delay".to_owned(),
-        Fault::Error { code, .. } => format!("error {code}"),
-        Fault::Throttle => "throttle".to_owned(),
-        Fault::Denied => "denied".to_owned(),
-        Fault::ErrorAfter { code, .. } => format!("error_after {code}"),
-        Fault::DropBefore => "drop_before".to_owned(),
-        Fault::DropAfter => "drop_after".to_owned(),
-        Fault::Hang(duration) => format!("hang {} ms", duration.as_millis()),
-        Fault::Html500 => "html500".to_owned(),
-    });
-    [delay, fault].into_iter().flatten().reduce(|delay, fault| format!("{delay}, {fault}"))
+/// `value` with `{Name}` replaced: by the text of the first such element (in JSON: member) of the answer, or else by the call's own parameter.
+fn fill(value: &str, answer: &str, form: &Form) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, name, behind)) =
+        rest.split_once('{').and_then(|(before, rest)| rest.split_once('}').map(|(name, behind)| (before, name, behind)))
+    {
+        let text = |open: &str, close| answer.split_once(open).and_then(|(_, rest)| rest.split(close).next());
+        let found = text(&format!("<{name}>"), '<').or_else(|| text(&format!("\"{name}\":\""), '"'));
+        out.push_str(before);
+        out.push_str(found.or_else(|| form.get(name).map(String::as_str)).unwrap_or_default());
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A call by hand: no HTTP, no faults, but in the journal.

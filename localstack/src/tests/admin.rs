@@ -59,3 +59,22 @@ async fn wrong_calls_are_told_what_is_wrong() {
         assert!(got == status && error.contains(word), "{method} {path}: {got} {error}");
     }
 }
+
+#[tokio::test]
+async fn harnesses_made_for_localstack_recognise_it() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    let client = Client::new(&emulator);
+    let (_, health) = client.admin("GET", "/_localstack/health", "").await;
+    assert!(["ec2", "elbv2", "sts"].iter().all(|name| health["services"][name] == "running"), "{health}");
+    let (_, info) = client.admin("GET", "/_localstack/info", "").await;
+    assert_eq!((&info["version"], &info["edition"]), (&health["version"], &health["edition"]));
+    let (_, init) = client.admin("GET", "/_localstack/init", "").await;
+    assert_eq!(init["completed"]["READY"], json!(true));
+    let (_, ready) = client.admin("GET", "/_localstack/init/ready", "").await;
+    assert_eq!(ready, json!({"completed": true, "scripts": []}));
+
+    let address = emulator.endpoint().trim_start_matches("http://").parse().unwrap();
+    crate::health(address).await.unwrap();
+    emulator.stop().await;
+    crate::health(address).await.unwrap_err();
+}

@@ -14,67 +14,72 @@ use crate::testing::first;
 use crate::{DataPlane, Durations, Emulator, Options, Region, Seeded, World, WorldOptions};
 
 /// Each test has a /16 of its own: sockets of tests that run side by side must not meet.
-struct Bench {
-    emulator: Emulator,
-    region: Region,
-    seeded: Seeded,
+pub(crate) struct Bench {
+    pub(crate) emulator: Emulator,
+    pub(crate) region: Region,
+    pub(crate) seeded: Seeded,
     net: u8,
 }
 
 impl Bench {
-    async fn new(net: u8) -> Self {
-        let options = Options { data_plane: DataPlane::On, ..Options::default() };
+    pub(crate) async fn new(net: u8) -> Self {
+        Self::with(net, 127, Options::default()).await
+    }
+
+    /// The VPC is `first.net.0.0/16`.
+    pub(crate) async fn with(net: u8, first: u8, options: Options) -> Self {
+        let options = Options { data_plane: DataPlane::On, ..options };
         let emulator = Emulator::start(options).await.unwrap();
         let region = emulator.region("111122223333", "us-west-2");
         let world = World::three_zones(WorldOptions {
-            vpc_cidr: Ipv4Net::new(Ipv4Addr::new(127, net, 0, 0), 16).unwrap(),
-            load_balancer_cidr: Ipv4Net::new(Ipv4Addr::new(127, net, 128, 0), 17).unwrap(),
+            vpc_cidr: Ipv4Net::new(Ipv4Addr::new(first, net, 0, 0), 16).unwrap(),
+            load_balancer_cidr: Ipv4Net::new(Ipv4Addr::new(first, net, 128, 0), 17).unwrap(),
             ..WorldOptions::default()
         });
         let seeded = region.seed(&world);
         Self { emulator, region, seeded, net }
     }
 
-    fn call(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+    pub(crate) fn call(&self, action: &str, parameters: &[(&str, &str)]) -> String {
         self.region.call("elasticloadbalancing", action, parameters).unwrap()
     }
 
     /// A load balancer in the zones a and b with a TCP listener on 8080, and its target group.
-    fn load_balancer(&self) -> (String, String) {
+    pub(crate) fn load_balancer(&self) -> (String, String) {
         let [a, b] = ["a", "b"].map(|zone| self.seeded.subnets[&format!("public-us-west-2{zone}")].as_str());
         let create = [("Name", "web"), ("Type", "network"), ("Subnets.member.1", a), ("Subnets.member.2", b)];
         let balancer = first(&self.call("CreateLoadBalancer", &create), "LoadBalancerArn");
-        let create = [
-            ("Name", "web"),
-            ("Protocol", "TCP"),
-            ("Port", "9000"),
-            ("VpcId", self.seeded.vpc_id.as_str()),
-            ("TargetType", "ip"),
-        ];
-        let group = first(&self.call("CreateTargetGroup", &create), "TargetGroupArn");
+        let group = self.group("web");
         self.call("CreateListener", &crate::testing::listener(&balancer, "8080", &group));
         (balancer, group)
     }
 
-    fn change(&self, action: &str, group: &str, address: SocketAddr) {
+    /// A target group for addresses.
+    pub(crate) fn group(&self, name: &str) -> String {
+        let create =
+            [("Name", name), ("Protocol", "TCP"), ("Port", "9000"), ("VpcId", self.seeded.vpc_id.as_str()), ("TargetType", "ip")];
+        first(&self.call("CreateTargetGroup", &create), "TargetGroupArn")
+    }
+
+    pub(crate) fn change(&self, action: &str, group: &str, address: SocketAddr) {
         let (id, port) = (address.ip().to_string(), address.port().to_string());
         self.call(action, &[("TargetGroupArn", group), ("Targets.member.1.Id", &id), ("Targets.member.1.Port", &port)]);
     }
 
     /// Where the load balancer answers in zone a (0) or b (1).
-    fn address(&self, zone: usize) -> SocketAddr {
+    pub(crate) fn address(&self, zone: usize) -> SocketAddr {
         SocketAddr::from((self.region.load_balancers()[0].zones[zone].address, 8080))
     }
 
-    fn states(&self, group: &str) -> Vec<String> {
+    pub(crate) fn states(&self, group: &str) -> Vec<String> {
         self.region.targets(group).into_iter().map(|target| target.state).collect()
     }
 
-    fn node(&self, zone: u8, port: u16) -> SocketAddr {
+    pub(crate) fn node(&self, zone: u8, port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::new(127, self.net, zone, 20), port))
     }
 
-    fn names(&self) -> Option<Vec<String>> {
+    pub(crate) fn names(&self) -> Option<Vec<String>> {
         let name = self.region.load_balancers()[0].dns_name.clone();
         match resolve::lookup(&self.emulator.running.shared, &name) {
             Answer::Addresses(addresses) => Some(addresses.iter().map(ToString::to_string).collect()),
@@ -84,7 +89,7 @@ impl Bench {
 }
 
 /// A server that answers each connection with its name and keeps it open.
-async fn serve(address: SocketAddr, name: &'static str) -> JoinHandle<()> {
+pub(crate) async fn serve(address: SocketAddr, name: &'static str) -> JoinHandle<()> {
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move {
         let mut open = Vec::new();
@@ -97,7 +102,7 @@ async fn serve(address: SocketAddr, name: &'static str) -> JoinHandle<()> {
 }
 
 /// Waits for a condition that real sockets bring about.
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let wait = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -106,7 +111,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("{what} did not happen"));
 }
 
-async fn ask(address: SocketAddr) -> Option<String> {
+pub(crate) async fn ask(address: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let mut text = [0; 3];
     stream.read_exact(&mut text).await.ok()?;

@@ -23,7 +23,12 @@ pub(crate) fn seed(state: &mut State, world: &World, now: Timestamp) -> Seeded {
     }
     let gateway_id = id(state, "igw", "");
     if spec.internet_gateway {
-        let gateway = InternetGateway { id: gateway_id.clone(), vpc_id: Some(vpc_id.clone()), tags: BTreeMap::new() };
+        let gateway = InternetGateway {
+            id: gateway_id.clone(),
+            owner: state.place.account.clone(),
+            vpc_id: Some(vpc_id.clone()),
+            tags: BTreeMap::new(),
+        };
         state.network.internet_gateways.entry(gateway_id.clone()).or_insert(gateway);
     }
     let mut subnets = BTreeMap::new();
@@ -34,6 +39,9 @@ pub(crate) fn seed(state: &mut State, world: &World, now: Timestamp) -> Seeded {
             ec2::add_subnet(state, &subnet_id, &vpc_id, subnet.cidr, &subnet.zone, subnet.public, tags);
         }
         subnets.insert(subnet.name.clone(), subnet_id);
+    }
+    if spec.ipv6 {
+        ec2::add_ipv6(state, &vpc_id, spec.subnets.iter().filter_map(|subnet| subnets.get(&subnet.name)));
     }
     add_public_table(state, spec, &vpc_id, &gateway_id, &subnets);
     let mut security_groups = BTreeMap::new();
@@ -73,11 +81,12 @@ fn add_public_table(state: &mut State, spec: &WorldSpec, vpc_id: &str, gateway_i
     if associations.is_empty() {
         return;
     }
+    let owner = state.place.account.clone();
     let table = state.network.route_tables.entry(table_id.clone()).or_insert_with(|| {
         let mut routes: BTreeMap<_, _> = spec.cidrs.iter().map(|cidr| (*cidr, "local".to_owned())).collect();
         routes.insert(ipnet::Ipv4Net::default(), gateway_id.to_owned());
         let tags = BTreeMap::from([("Name".to_owned(), "public".to_owned())]);
-        RouteTable { id: table_id, vpc_id: vpc_id.to_owned(), associations: BTreeMap::new(), routes, tags }
+        RouteTable { id: table_id, owner, vpc_id: vpc_id.to_owned(), associations: BTreeMap::new(), routes, tags }
     });
     table.associations.extend(associations);
 }
@@ -107,6 +116,8 @@ fn add_instance(
     });
     let instance = Instance {
         id: id.to_owned(),
+        image: "ami-00000000000000000".to_owned(),
+        kind: "m6i.large".to_owned(),
         vpc_id,
         subnet_id,
         zone,

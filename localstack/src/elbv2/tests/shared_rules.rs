@@ -77,7 +77,7 @@ fn fifty_tags_no_duplicates_no_reserved_keys() {
 #[test]
 fn nothing_is_silently_ignored() {
     let kit = Kit::instant();
-    assert_eq!(kit.elb_error("CreateTrustStore", &[]), "InvalidAction");
+    assert_eq!(kit.elb_error("CreateEverything", &[]), "InvalidAction");
     let unknown = kit.elb("DescribeLoadBalancers", &[("Namez.member.1", "x")]).unwrap_err();
     assert!(unknown.code == "ValidationError" && unknown.message.contains("Namez.member.1"), "{unknown}");
     let missing = kit.elb("DeleteListener", &[]).unwrap_err();

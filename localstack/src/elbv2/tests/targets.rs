@@ -8,7 +8,7 @@ use crate::testing::{Kit, all, first};
 
 const NODE: &str = "i-00000000000000001";
 
-fn register(kit: &Kit, group: &str, targets: &[(&str, &str)]) -> Result<String, String> {
+pub(super) fn register(kit: &Kit, group: &str, targets: &[(&str, &str)]) -> Result<String, String> {
     change(kit, "RegisterTargets", group, targets)
 }
 
