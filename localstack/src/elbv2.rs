@@ -165,28 +165,8 @@ const TARGET_GROUPS: &[Action] = &[
         parameters: &["TargetGroupArn!", "Attributes.#.Key", "Attributes.#.Value!"],
         run: attributes::modify_target_group,
     },
-    Action {
-        name: "RegisterTargets",
-        parameters: &[
-            "TargetGroupArn!",
-            "Targets.#.Id!",
-            "Targets.#.Port:1-65535",
-            "Targets.#.AvailabilityZone",
-            "Targets.#.QuicServerId",
-        ],
-        run: targets::register,
-    },
-    Action {
-        name: "DeregisterTargets",
-        parameters: &[
-            "TargetGroupArn!",
-            "Targets.#.Id!",
-            "Targets.#.Port:1-65535",
-            "Targets.#.AvailabilityZone",
-            "Targets.#.QuicServerId",
-        ],
-        run: targets::deregister,
-    },
+    Action { name: "RegisterTargets", parameters: TARGETS, run: targets::register },
+    Action { name: "DeregisterTargets", parameters: TARGETS, run: targets::deregister },
     Action {
         name: "DescribeTargetHealth",
         parameters: &[
@@ -200,6 +180,10 @@ const TARGET_GROUPS: &[Action] = &[
         run: targets::describe_health,
     },
 ];
+
+/// The targets of a group, as they are registered and deregistered.
+const TARGETS: &[&str] =
+    &["TargetGroupArn!", "Targets.#.Id!", "Targets.#.Port:1-65535", "Targets.#.AvailabilityZone", "Targets.#.QuicServerId"];
 
 const LISTENERS: &[Action] = &[
     Action {

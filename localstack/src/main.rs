@@ -10,7 +10,7 @@ use landfall_localstack::{
     Policy, PolicyError, Proxy, ProxyError, ProxyOptions, RestoreError, SecurityGroups, StartError, WorldFileError, health,
     read_worlds,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// An AWS for network load balancers: ELBv2, EC2 networking and STS, started like LocalStack.
 #[derive(Debug, Parser)]
@@ -219,17 +219,33 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
+/// SIGTERM or SIGINT, from the moment on that this is made.
+struct End {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl End {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| signal(kind).map_err(Failure::Signals);
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 async fn proxy(listen: SocketAddr, to: String, faults: &FaultArguments) -> Result<(), Failure> {
     let conditions = read_conditions(faults)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
+    let end = End::new()?;
     let proxy = Proxy::start(ProxyOptions { listen, to: to.clone(), conditions }).await?;
     tracing::info!(endpoint = proxy.endpoint(), to, "serving");
     println!("Ready.");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    end.wait().await;
     proxy.stop().await;
     Ok(())
 }
@@ -241,8 +257,7 @@ async fn emulator(arguments: EmulatorArguments) -> Result<(), Failure> {
         Some(path) => read_seed(path, &arguments.seed_account, &arguments.seed_region)?,
         None => Vec::new(),
     };
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
+    let end = End::new()?;
     let emulator = Emulator::start(Options {
         listen: arguments.at.listen,
         dns: arguments.dns,
@@ -282,10 +297,7 @@ async fn emulator(arguments: EmulatorArguments) -> Result<(), Failure> {
     tracing::info!(endpoint = emulator.endpoint(), dns = ?emulator.dns_address(), "serving");
     // What LocalStack prints, and what harnesses wait for.
     println!("Ready.");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    end.wait().await;
     if let Some(path) = arguments.snapshot_on_exit {
         let saved = emulator.save().map_err(std::io::Error::other).and_then(|text| std::fs::write(&path, text));
         saved.map_err(|source| Failure::Save { path, source })?;
