@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!                       one worker per core, nothing shared between them but the published table
-//! listen ─▶ connection ─▶ PROXY header ─▶ TLS ─┬▶ guard ─▶ hyper HTTP/1 ─┬▶ exchange ─▶ upstream ─▶ endpoint
-//!                                              └▶ cork  ─▶ hyper HTTP/2 ─┘    (steps)    (pool)
+//! listen ─▶ connection ─▶ PROXY header ─▶ TLS ─┬▶ guard ─▶ HTTP/1 ─┬▶ exchange ─▶ upstream ─▶ endpoint
+//!                                              └▶ cork  ─▶ HTTP/2 ─┘    (steps)    (pool)
 //! ```
 //!
 //! Reads [`crate::routes::RouteTable`]s, published whole, and names no Kubernetes type. May import `clock` and `routes`.
@@ -19,6 +19,8 @@ mod connection;
 
 mod cork;
 
+mod date;
+
 mod exchange;
 
 mod guard;
@@ -28,6 +30,8 @@ mod listen;
 pub mod metrics;
 
 pub mod proxy_protocol;
+
+mod outgoing;
 
 mod refusal;
 

@@ -9,11 +9,10 @@ use http::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::exchange::record::Record;
-use super::guard::{Inlet, Surroundings};
-use super::worker::{Phase, Worker};
+use super::worker::Worker;
 use crate::clock::Instant;
 
-/// Shared by the connection's driver, its guard and its exchanges.
+/// Shared by the connection and its exchanges.
 #[derive(Debug)]
 pub(super) struct Client {
     pub worker: Rc<Worker>,
@@ -102,6 +101,16 @@ impl Client {
         self.idle_since.set(self.worker.timers.now());
     }
 
+    /// Exchanges that have begun and are not over.
+    pub(super) fn open(&self) -> u32 {
+        self.open.get()
+    }
+
+    /// When the last of them was over.
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since.get()
+    }
+
     /// Exchanges that have begun on this connection.
     pub(super) fn served(&self) -> u32 {
         self.served.get()
@@ -123,27 +132,6 @@ impl Client {
     pub(super) fn stalled_since(&self) -> Option<Instant> {
         (self.handed.get() > 0).then(|| self.progress.get())
     }
-}
-
-impl Surroundings for Client {
-    fn open(&self) -> u32 {
-        self.open.get()
-    }
-
-    fn idle_since(&self) -> Instant {
-        self.idle_since.get()
-    }
-
-    fn phase(&self) -> Phase {
-        self.worker.phase()
-    }
-}
-
-/// A client together with what its guard knows; HTTP/2 has no guard.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub client: Rc<Client>,
-    pub inlet: Option<Rc<Inlet>>,
 }
 
 /// An address as a header value.

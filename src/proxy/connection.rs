@@ -19,7 +19,6 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::client::Client;
-use super::guard::FIRST_WORDS;
 use super::proxy_protocol::{self, Header};
 use super::worker::{Busy, Phase, Worker};
 use crate::routes::options::GlobalOptions;
@@ -27,6 +26,12 @@ use prefixed::Prefixed;
 
 /// Longest TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Longest wait for a client that does not take what it is sent (nginx: `send_timeout`).
+const SEND_LIMIT: Duration = Duration::from_secs(60);
+
+/// Who has connected as we were about to close, and has said nothing yet, is waited for so long: a request is on its way.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a client sends first that speaks HTTP/2 without having agreed on it by TLS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

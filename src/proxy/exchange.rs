@@ -27,39 +27,49 @@ use std::rc::Rc;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
-use super::client::{Client, Origin, Tunnel};
-use super::guard::Message;
+use super::client::{Client, Tunnel};
 use super::guard::head::is_host;
 use super::metrics::{self, Labels};
 use super::refusal::Refusal;
 use super::upstream::names;
 use super::worker::{Phase, Snapshot};
+use crate::clock::Instant;
 use crate::routes::RouteTable;
 use crate::routes::lookup::{Decision, host_name};
 use crate::routes::options::RouteOptions;
 use crate::routes::table::{BackendIndex, Endpoints, Host, Route};
+use body::Upload;
 use forward::Reply;
 use identity::Identity;
 use pages::Answer;
 use record::Record;
 use response::ResponseBody;
 
-/// Answers one request of a connection.
-pub(super) async fn answer(origin: Origin, request: Request<Incoming>) -> Response<ResponseBody> {
-    let client = Rc::clone(&origin.client);
+/// What HTTP/1 knows of a request besides what it asks for.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// When its first byte was seen.
+    pub started: Instant,
+    /// Bytes of the head.
+    pub length: usize,
+    /// It asks to change the protocol.
+    pub upgrade: bool,
+    /// Why it is not served, and its first line as far as it was read.
+    pub refused: Option<(Refusal, Vec<u8>)>,
+}
+
+/// Answers one request of a connection. One that changes the protocol leaves a [`Tunnel`] with `client`.
+pub(super) async fn answer(client: Rc<Client>, arrival: Option<Arrival>, request: Request<Upload>) -> Response<ResponseBody> {
     let number = client.begin();
-    let message = origin.inlet.as_ref().and_then(|inlet| inlet.next());
     let snapshot = client.worker.snapshot();
-    let record = Record::new(&origin, message.as_ref(), &request);
-    let upgrade = message.as_ref().is_some_and(|message| message.upgrade);
-    let (parts, body) = request.into_parts();
+    let record = Record::new(&client, arrival.as_ref(), &request);
+    let (parts, upload) = request.into_parts();
     let version = parts.version;
     let mut exchange = Exchange {
-        origin: &origin,
+        client: &client,
         snapshot: &snapshot,
-        upgrade,
+        upgrade: arrival.as_ref().is_some_and(|arrival| arrival.upgrade),
         host_value: HeaderValue::from_static(""),
         identity: None,
         host: None,
@@ -69,17 +79,17 @@ pub(super) async fn answer(origin: Origin, request: Request<Incoming>) -> Respon
         options: &snapshot.route_defaults,
         method: parts.method.clone(),
         parts,
-        body: Some(body),
+        upload,
         record,
     };
-    let reply = exchange.run(message).await;
+    let reply = exchange.run(arrival).await;
     let close = number >= snapshot.table.global.keep_alive_requests || client.worker.phase() > Phase::Serving;
     exchange.respond(reply, version, close)
 }
 
 /// A request on its way through the steps, and what they have found out.
 struct Exchange<'a> {
-    origin: &'a Origin,
+    client: &'a Rc<Client>,
     snapshot: &'a Rc<Snapshot>,
     /// The client asks to change the protocol.
     upgrade: bool,
@@ -94,13 +104,13 @@ struct Exchange<'a> {
     options: &'a RouteOptions,
     method: Method,
     parts: Parts,
-    body: Option<Incoming>,
+    upload: Upload,
     record: Box<Record>,
 }
 
 impl<'a> Exchange<'a> {
-    async fn run(&mut self, message: Option<Message>) -> Result<Reply, Answer> {
-        refused(message)?;
+    async fn run(&mut self, arrival: Option<Arrival>) -> Result<Reply, Answer> {
+        refused(arrival)?;
         self.hygiene()?;
         self.identify();
         self.host();
@@ -112,10 +122,6 @@ impl<'a> Exchange<'a> {
         self.endpoints().await?;
         // Here: limits, access lists, authentication (annotations, not there yet).
         self.forward().await
-    }
-
-    fn client(&self) -> &'a Rc<Client> {
-        &self.origin.client
     }
 
     /// Every step after [`Exchange::identify`] has one.
@@ -164,7 +170,7 @@ impl<'a> Exchange<'a> {
     fn identify(&mut self) {
         let host = if self.host_value.is_empty() { HeaderValue::from_static("_") } else { self.host_value.clone() };
         let global = &self.snapshot.table.global;
-        let identity = identity::identify(self.client(), &self.parts.headers, host, global);
+        let identity = identity::identify(self.client, &self.parts.headers, host, global);
         self.record.asked_by(identity.address);
         self.identity = Some(identity);
         let given = self.parts.headers.get(headers::X_REQUEST_ID).filter(|id| !id.is_empty());
@@ -208,7 +214,7 @@ impl<'a> Exchange<'a> {
     fn add_slash(&self) -> Result<Answer, Answer> {
         let uri = &self.parts.uri;
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let scheme = if self.client().https { "https" } else { "http" };
+        let scheme = if self.client.https { "https" } else { "http" };
         let location =
             format!("{scheme}://{}{}/{query}", host_name(self.identity()?.host.to_str().unwrap_or_default()), uri.path());
         redirect(StatusCode::MOVED_PERMANENTLY, &location)
@@ -244,7 +250,7 @@ impl<'a> Exchange<'a> {
             return Err(status.into());
         };
         if let Some(Endpoints::Name { host, port }) = self.snapshot.endpoints(index) {
-            let worker = &self.client().worker;
+            let worker = &self.client.worker;
             let resolving = worker.timers.within(names::LIMIT, worker.upstream.names.resolve(host, *port));
             // Rare, and large: not part of every request's state.
             self.resolved = Some(Box::pin(resolving).await.unwrap_or_default());
@@ -268,12 +274,7 @@ impl<'a> Exchange<'a> {
 
     /// The response to the client. Nothing is decided after this.
     fn respond(mut self, reply: Result<Reply, Answer>, version: Version, close: bool) -> Response<ResponseBody> {
-        let client = Rc::clone(self.client());
-        if self.upgrade
-            && let Some(inlet) = &self.origin.inlet
-        {
-            inlet.decide(matches!(reply, Ok(Reply::Upgraded(_, _))));
-        }
+        let client = Rc::clone(self.client);
         let (status, refused) = match &reply {
             Ok(Reply::Streamed(response)) => (response.status(), false),
             Ok(Reply::Upgraded(_, _)) => (StatusCode::SWITCHING_PROTOCOLS, false),
@@ -311,7 +312,7 @@ impl<'a> Exchange<'a> {
     /// The numbers that the request is counted under; none for what no rule matched.
     fn series(&self, status: StatusCode) -> Option<std::sync::Arc<metrics::Series>> {
         let (host, route) = (self.host?, self.route?);
-        Some(self.client().worker.counters.series(&Labels {
+        Some(self.client.worker.counters.series(&Labels {
             host: &host.name,
             status: status.as_u16(),
             method: metrics::method(&self.method),
@@ -324,8 +325,8 @@ impl<'a> Exchange<'a> {
 }
 
 /// What the guard does not let pass.
-fn refused(message: Option<Message>) -> Result<(), Refusal> {
-    match message.and_then(|message| message.refused) {
+fn refused(arrival: Option<Arrival>) -> Result<(), Refusal> {
+    match arrival.and_then(|arrival| arrival.refused) {
         Some((refusal, _)) => Err(refusal),
         None => Ok(()),
     }

@@ -16,6 +16,7 @@ use tokio::sync::{Barrier, Semaphore, watch};
 
 use super::access_log::AccessLog;
 use super::buffers::Buffers;
+use super::date::Date;
 use super::listen;
 use super::metrics::{Counters, Stats};
 use super::timers::{TICK, Timers};
@@ -90,6 +91,7 @@ pub(super) struct Worker {
     pub upstream: Upstream,
     pub counters: Counters,
     pub log: AccessLog,
+    pub date: Date,
     pub tls: Arc<Tls>,
     pub handshakes: Semaphore,
 }
@@ -125,6 +127,7 @@ impl Worker {
             buffers,
             counters: Counters::new(Arc::clone(&parts.stats)),
             log: AccessLog::new(parts.log.clone(), Arc::clone(&parts.stats)),
+            date: Date::new(),
             tls: Arc::clone(&parts.tls),
             handshakes: Semaphore::new(HANDSHAKES),
         };
@@ -163,6 +166,7 @@ impl Worker {
         self.timers.tick();
         let now = self.timers.now();
         self.log.tick(now);
+        self.date.tick();
         self.buffers.tick();
         self.upstream.pool.expire();
         self.upstream.balance.expire(now);

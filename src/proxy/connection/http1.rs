@@ -1,77 +1,105 @@
-//! HTTP/1 with a client: hyper behind the guard; after a change of protocol, a tunnel.
+//! HTTP/1 with a client, spoken by us: one request after the other; after a change of protocol, a tunnel.
+//!
+//! One task reads a head, has the exchange answer it, and writes what it answers; a request's body is read by whoever wants it.
+//! [`stream`] knows how long a client is waited for, [`response`] (pure) writes heads; [`crate::proxy::guard`] says what is believed.
 
-use std::convert::Infallible;
-use std::pin::Pin;
+mod response;
+
+mod stream;
+
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::super::client::{Client, Origin, Tunnel};
+use super::super::client::{Client, Tunnel};
 use super::super::exchange;
+use super::super::exchange::body::Upload;
 use super::super::exchange::response::ResponseBody;
-use super::super::guard::head::Limits;
-use super::super::guard::{Guard, Patience};
+use super::super::outgoing::{Outgoing, Unwritten};
 use super::super::tunnel;
-
-/// Header fields that hyper has room for without allocating, which it takes for a limit.
-const HEADERS_INLINE: usize = 100;
-
-/// An exchange in flight. Boxed, so that a connection holds no room for one while it is idle.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>>>>;
+use response::Asked;
+use stream::{Arrived, Stream};
 
 /// Serves requests one after the other. `held`: what was read of the stream already.
-pub(super) async fn serve<S>(client: Rc<Client>, stream: S, held: Vec<u8>)
+pub(super) async fn serve<S>(client: Rc<Client>, io: S, held: Vec<u8>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Debug + 'static,
 {
-    let guard = guard(&client, stream, held);
-    let origin = Origin { client: Rc::clone(&client), inlet: Some(guard.inlet()) };
-    let service = service_fn(move |request: Request<Incoming>| -> Answering {
-        let origin = origin.clone();
-        Box::pin(async move { Ok(exchange::answer(origin, request).await) })
-    });
-    let mut connection = builder(&client).serve_connection(TokioIo::new(guard), service);
-    let result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    let parts = connection.into_parts();
-    let mut guard = parts.io.into_inner();
+    let stream = Stream::new(io, &held, &client);
+    drop(held);
+    let result = converse(&client, &stream).await;
     match client.take_tunnel() {
         Some(through) if result.is_ok() => {
-            let (stream, held) = guard.into_parts();
-            let early = [&parts.read_buf[..], &held].concat();
-            join(&client, (stream, early), through).await;
+            if let Some(joined) = stream.into_parts() {
+                join(&client, joined, through).await;
+            }
         }
         _ => {
             if let Err(error) = &result {
                 tracing::debug!(%error, "a client's connection ended early");
             }
             // It may be gone already.
-            let _ = guard.shutdown().await;
+            let _ = poll_fn(|cx| stream.poll_shutdown(cx)).await;
         }
     }
 }
 
-fn builder(client: &Client) -> http1::Builder {
-    let count = client.worker.snapshot().table.global.header_count_limit;
-    let mut builder = http1::Builder::new();
-    // Clients may close their sending side and still want the answer.
-    builder.half_close(true);
-    if count > HEADERS_INLINE {
-        builder.max_headers(count);
+/// Answers requests until one of both has had enough, or speaks something else.
+async fn converse<S>(client: &Rc<Client>, stream: &Stream<S>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Debug + 'static,
+{
+    let buffers = &client.worker.buffers;
+    while let Some(Arrived { arrival, request, expects, keeps, has_body }) = poll_fn(|cx| stream.poll_request(cx)).await {
+        let asked = Asked::new(&request, keeps && arrival.refused.is_none());
+        let upload = if has_body { stream.upload(expects) } else { Upload::Nothing };
+        let response = answer(client, arrival, request.map(|()| upload)).await;
+        let mut head = buffers.room();
+        let (coding, goes_on) = response::write(&mut head, &response, &asked, &client.worker.date);
+        let announced = response::trailers(&response, &asked);
+        let mut writing = Outgoing::new(head, response.into_body(), coding, announced);
+        poll_fn(|cx| poll_write(cx, &mut writing, stream)).await?;
+        buffers.give_room(writing.take_room());
+        // The exchange ends here, and lets go of what it held of the request.
+        drop(writing);
+        if !goes_on || !poll_fn(|cx| stream.poll_skip(cx)).await {
+            break;
+        }
     }
-    builder
+    Ok(())
 }
 
-fn guard<S>(client: &Rc<Client>, stream: S, held: Vec<u8>) -> Guard<S, Client> {
-    let snapshot = client.worker.snapshot();
-    let global = &snapshot.table.global;
-    let limits = Limits { line: global.header_line_limit, head: global.header_limit, count: global.header_count_limit };
-    let patience = Patience { head: global.client_header_timeout, body: global.client_body_timeout, idle: global.keep_alive };
-    Guard::new(stream, held, limits, patience, &client.worker.timers, Rc::clone(client))
+/// Boxed, so that a connection holds no room for an exchange while it is idle.
+fn answer(
+    client: &Rc<Client>,
+    arrival: exchange::Arrival,
+    request: Request<Upload>,
+) -> std::pin::Pin<Box<dyn Future<Output = http::Response<ResponseBody>>>> {
+    Box::pin(exchange::answer(Rc::clone(client), Some(arrival), request))
+}
+
+/// Writes on; ready once everything has left.
+fn poll_write<S>(cx: &mut Context<'_>, writing: &mut Outgoing<ResponseBody>, stream: &Stream<S>) -> Poll<io::Result<()>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let written = writing.poll(cx, &mut &*stream);
+    if let Poll::Ready(Err(error)) = written {
+        return Poll::Ready(Err(match error {
+            Unwritten::Connection(error) => error,
+            Unwritten::Body => io::ErrorKind::UnexpectedEof.into(),
+        }));
+    }
+    // TLS keeps back what the system did not take.
+    if writing.is_flushed() {
+        ready!(stream.poll_flush(cx))?;
+    }
+    written.map(|_| Ok(()))
 }
 
 /// Carries another protocol between client and endpoint.

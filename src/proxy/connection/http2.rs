@@ -1,28 +1,30 @@
-//! HTTP/2 with a client: hyper behind the cork.
+//! HTTP/2 with a client: the h2 crate behind the cork, a task for each request.
 //!
 //! h2 checks what RFC 9113 forbids; its bounds against floods are set here, all of them, so that a change of its defaults
 //! changes nothing.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::rt::Executor;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use h2::server::{Builder, Connection, Handshake, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::super::client::{Client, Origin};
-use super::super::cork::cork;
+use super::super::client::Client;
+use super::super::cork::{Corked, cork};
 use super::super::exchange;
-use super::super::guard::{SEND_LIMIT, Surroundings};
+use super::super::exchange::body::Upload;
+use super::super::exchange::response::ResponseBody;
 use super::super::timers::TICK;
 use super::super::worker::Phase;
+use super::SEND_LIMIT;
 use crate::clock::Instant;
 
 /// Bytes of a request's body that are taken before the endpoint has taken them: of one stream, of a connection.
@@ -46,17 +48,45 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Between two looks at whether a busy client takes anything: a piece that waits for its window wakes nobody here.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Tasks stay on their core.
-#[derive(Clone, Copy, Debug)]
-struct Local;
+/// h2's side of a connection.
+enum Driver<S> {
+    /// Settings are exchanged.
+    Beginning {
+        handshake: Handshake<Corked<S>, Bytes>,
+        leaves: bool,
+    },
+    Serving(Connection<Corked<S>, Bytes>),
+}
 
-impl<F> Executor<F> for Local
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// Tells the client that no further request is served.
+    fn leave(&mut self) {
+        match self {
+            Self::Beginning { leaves, .. } => *leaves = true,
+            Self::Serving(connection) => connection.graceful_shutdown(),
+        }
+    }
+
+    /// Reads and writes, and starts a task for each request. Ready at the end.
+    fn poll(&mut self, cx: &mut Context<'_>, client: &Rc<Client>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            match self {
+                Self::Beginning { handshake, leaves } => {
+                    let mut connection = ready!(Pin::new(handshake).poll(cx))?;
+                    if *leaves {
+                        connection.graceful_shutdown();
+                    }
+                    *self = Self::Serving(connection);
+                }
+                Self::Serving(connection) => match ready!(connection.poll_accept(cx)) {
+                    Some(Ok((request, respond))) => {
+                        tokio::task::spawn_local(answer(Rc::clone(client), request, respond));
+                    }
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    None => return Poll::Ready(Ok(())),
+                },
+            }
+        }
     }
 }
 
@@ -66,14 +96,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let (cork, corked) = cork(stream, &client.worker.buffers);
-    let origin = Origin { client: Rc::clone(&client), inlet: None };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let origin = origin.clone();
-        // Boxed: hyper moves it about before it is polled.
-        Box::pin(async move { Ok::<_, Infallible>(exchange::answer(origin, request).await) })
-    });
     let (keep_alive, requests, builder) = settings(&client);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(corked), service));
+    let mut driver = Driver::Beginning { handshake: builder.handshake(corked), leaves: false };
     let timers = &client.worker.timers;
     let timer = timers.timer();
     let mut told: Option<Instant> = None;
@@ -83,11 +107,11 @@ where
         // A client that has just come is served something before it has to go.
         let leave = phase >= Phase::Closing || phase == Phase::Leaving && served > 0 || served >= requests;
         if leave && told.is_none() {
-            connection.as_mut().graceful_shutdown();
+            driver.leave();
             told = Some(now);
         }
-        let polled = connection.as_mut().poll(cx);
-        // What hyper has written in this turn leaves now.
+        let polled = driver.poll(cx, &client);
+        // What h2 has written in this turn leaves now.
         if let Poll::Ready(Err(error)) = cork.flush(cx) {
             tracing::debug!(%error, "a client does not take what is sent");
             return Poll::Ready(Ok(()));
@@ -111,7 +135,7 @@ where
             return Poll::Pending;
         }
         if stalled.is_none() && told.is_none() {
-            connection.as_mut().graceful_shutdown();
+            driver.leave();
             told = Some(now);
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -124,19 +148,105 @@ where
     }
 }
 
-/// Idle time, requests on a connection, and hyper's settings.
-fn settings(client: &Client) -> (Duration, u32, http2::Builder<Local>) {
+/// Idle time, requests on a connection, and h2's settings.
+fn settings(client: &Client) -> (Duration, u32, Builder) {
     let snapshot = client.worker.snapshot();
     let global = &snapshot.table.global;
-    let mut builder = http2::Builder::new(Local);
+    let mut builder = Builder::new();
     builder
         .max_concurrent_streams(global.http2_max_concurrent_streams)
         .max_header_list_size(u32::try_from(global.header_limit).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(ERROR_RESETS)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .max_local_error_reset_streams(Some(ERROR_RESETS))
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
-        .max_send_buf_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER);
     (global.keep_alive, global.keep_alive_requests, builder)
+}
+
+/// Answers one request, unless the client takes it back.
+async fn answer(client: Rc<Client>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let head = request.method() == Method::HEAD;
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let date = client.worker.date.value();
+    let request = request.map(|stream| Upload::http2(stream, length));
+    let response = {
+        let mut answering = pin!(exchange::answer(client, None, request));
+        poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        })
+        .await
+    };
+    let Some(response) = response else { return };
+    if let Err(error) = send(response, head, date, &mut respond).await {
+        tracing::debug!(%error, "a client does not take a response to its end");
+    }
+}
+
+/// Sends a response, piece by piece as the client has room for it.
+async fn send(
+    response: Response<ResponseBody>,
+    to_head: bool,
+    date: HeaderValue,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), h2::Error> {
+    let (mut parts, mut body) = response.into_parts();
+    parts.headers.entry(DATE).or_insert(date);
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0 || !to_head && !parts.status.is_informational())
+        && parts.status != http::StatusCode::NO_CONTENT
+        && parts.status != http::StatusCode::NOT_MODIFIED
+    {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    let ended = to_head || body.is_end_stream();
+    let mut stream = respond.send_response(Response::from_parts(parts, ()), ended)?;
+    if ended {
+        return Ok(());
+    }
+    let mut first = true;
+    poll_fn(|cx| {
+        loop {
+            if stream.poll_reset(cx)?.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            // The first piece is there already, as a rule: h2 keeps it if the client has no room.
+            if !std::mem::take(&mut first) && stream.capacity() == 0 {
+                stream.reserve_capacity(1);
+                match ready!(stream.poll_capacity(cx)) {
+                    Some(Ok(0)) => continue,
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    None => return Poll::Ready(Ok(())),
+                }
+            }
+            let Some(frame) = ready!(Pin::new(&mut body).poll_frame(cx)) else {
+                return Poll::Ready(stream.send_data(Bytes::new(), true));
+            };
+            if let Some(result) = pass(frame, body.is_end_stream(), &mut stream) {
+                return Poll::Ready(result);
+            }
+        }
+    })
+    .await
+}
+
+/// Passes on a piece; something if it was the last.
+fn pass<E>(
+    frame: Result<hyper::body::Frame<Bytes>, E>,
+    last: bool,
+    stream: &mut SendStream<Bytes>,
+) -> Option<Result<(), h2::Error>> {
+    let Ok(frame) = frame else {
+        stream.send_reset(Reason::INTERNAL_ERROR);
+        return Some(Ok(()));
+    };
+    match frame.into_data() {
+        Ok(data) => {
+            let sent = stream.send_data(data, last);
+            if last || sent.is_err() { Some(sent) } else { None }
+        }
+        Err(frame) => frame.into_trailers().ok().map(|trailers| stream.send_trailers(trailers)),
+    }
 }

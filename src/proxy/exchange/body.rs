@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming};
+use h2::RecvStream;
+use hyper::body::{Body, Frame, SizeHint};
 
+use super::super::refusal::Refusal;
 use super::super::timers::Timers;
 use crate::clock::Instant;
 
@@ -31,8 +33,8 @@ pub(super) struct Progress {
     since: Cell<Instant>,
     bytes: Cell<u64>,
     too_large: Cell<bool>,
-    /// The client broke off.
-    failed: Cell<bool>,
+    /// The client broke off, or broke the rules.
+    failed: Cell<Option<Refusal>>,
 }
 
 impl Progress {
@@ -43,7 +45,7 @@ impl Progress {
             since: Cell::new(timers.now()),
             bytes: Cell::new(0),
             too_large: Cell::new(false),
-            failed: Cell::new(false),
+            failed: Cell::new(None),
         })
     }
 
@@ -62,8 +64,8 @@ impl Progress {
         self.too_large.get()
     }
 
-    /// The client did not send its body to the end.
-    pub(super) fn has_failed(&self) -> bool {
+    /// Why the client's body did not come to its end.
+    pub(super) fn failed(&self) -> Option<Refusal> {
         self.failed.get()
     }
 
@@ -79,81 +81,124 @@ impl Progress {
     }
 }
 
+/// The body of an HTTP/1 request where it comes from.
+pub(in crate::proxy) trait Source: fmt::Debug {
+    /// The next piece; none at the end.
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+    /// Bytes that are still to come, if that is known.
+    fn rest(&self) -> Option<u64>;
+}
+
+/// What a client sends.
+#[derive(Debug)]
+pub(in crate::proxy) enum Upload {
+    Nothing,
+    Http1(Rc<dyn Source>),
+    /// With the bytes that are still to come, if that is known.
+    Http2(RecvStream, Option<u64>),
+}
+
+impl Upload {
+    /// `length`: as the client announces it; h2 holds it to that.
+    pub(in crate::proxy) fn http2(stream: RecvStream, length: Option<u64>) -> Self {
+        if stream.is_end_stream() { Self::Nothing } else { Self::Http2(stream, length) }
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Nothing => Poll::Ready(None),
+            Self::Http1(source) => source.poll_frame(cx),
+            Self::Http2(stream, rest) => {
+                let Some(data) = ready!(stream.poll_data(cx)) else {
+                    let trailers = ready!(stream.poll_trailers(cx)).map_err(BodyError::Http2)?;
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                };
+                let data = data.map_err(BodyError::Http2)?;
+                // There is room for as much again.
+                stream.flow_control().release_capacity(data.len()).map_err(BodyError::Http2)?;
+                *rest = rest.map(|rest| rest.saturating_sub(data.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+        }
+    }
+
+    /// Bytes that are still to come, if that is known.
+    fn rest(&self) -> Option<u64> {
+        match self {
+            Self::Nothing => Some(0),
+            Self::Http1(source) => source.rest(),
+            Self::Http2(stream, _) if stream.is_end_stream() => Some(0),
+            Self::Http2(_, rest) => *rest,
+        }
+    }
+}
+
 /// What an endpoint is sent.
 #[derive(Debug)]
-pub(crate) struct RequestBody(Option<Box<Watched>>);
+pub(in crate::proxy) struct RequestBody(Option<Box<Watched>>);
 
 #[derive(Debug)]
 struct Watched {
-    incoming: Incoming,
+    upload: Upload,
     /// Bytes that may still come; none without limit.
-    rest: Option<u64>,
+    left: Option<u64>,
     progress: Rc<Progress>,
 }
 
 impl RequestBody {
-    /// Nothing.
-    pub(crate) fn empty() -> Self {
-        Self(None)
-    }
-
     /// What the client sends, up to `limit` bytes.
-    pub(super) fn new(incoming: Incoming, limit: Option<u64>, progress: Rc<Progress>) -> Self {
-        if incoming.is_end_stream() {
+    pub(super) fn new(upload: Upload, limit: Option<u64>, progress: &Rc<Progress>) -> Self {
+        if upload.is_nothing() {
             return Self(None);
         }
         progress.wait_for(Waiting::Client);
-        Self(Some(Box::new(Watched { incoming, rest: limit, progress })))
+        Self(Some(Box::new(Watched { upload, left: limit, progress: Rc::clone(progress) })))
     }
 }
 
 /// The body did not come to its end.
-#[derive(Debug)]
-pub(crate) enum BodyError {
-    /// Larger than the route allows.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::proxy) enum BodyError {
+    #[error("the request's body is larger than the route allows")]
     TooLarge,
-    /// The client broke off, or broke the rules.
-    Client(hyper::Error),
+    #[error("the client's body: {0:?}")]
+    Refused(Refusal),
+    #[error("the client broke off in the body")]
+    Gone,
+    #[error("the client's body: {0}")]
+    Http2(h2::Error),
 }
 
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge => f.write_str("the request's body is larger than the route allows"),
-            Self::Client(error) => write!(f, "the client's body: {error}"),
-        }
-    }
-}
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
 
-impl std::error::Error for BodyError {}
-
-impl RequestBody {
-    /// Bytes, if that is known before they have come.
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.0.as_ref().map_or(Some(0), |watched| watched.incoming.size_hint().exact())
-    }
-
-    /// The next piece; none at the end.
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(watched) = &mut self.0 else { return Poll::Ready(None) };
-        let Watched { incoming, rest, progress } = &mut **watched;
-        match Pin::new(&mut *incoming).poll_frame(cx) {
+        let Watched { upload, left, progress } = &mut **watched;
+        match upload.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 progress.bytes.set(progress.bytes.get() + length);
-                if let Some(rest) = rest {
-                    let Some(left) = rest.checked_sub(length) else {
+                if let Some(left) = left {
+                    let Some(less) = left.checked_sub(length) else {
                         progress.too_large.set(true);
                         return Poll::Ready(Some(Err(BodyError::TooLarge)));
                     };
-                    *rest = left;
+                    *left = less;
                 }
-                progress.wait_for(if incoming.is_end_stream() { Waiting::Answer } else { Waiting::Endpoint });
+                progress.wait_for(if upload.rest() == Some(0) { Waiting::Answer } else { Waiting::Endpoint });
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                progress.failed.set(true);
-                Poll::Ready(Some(Err(BodyError::Client(error))))
+                let refusal = if let BodyError::Refused(refusal) = &error { *refusal } else { Refusal::BadRequest };
+                progress.failed.set(Some(refusal));
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 progress.wait_for(Waiting::Answer);
@@ -164,5 +209,10 @@ impl RequestBody {
                 Poll::Pending
             }
         }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.0.as_ref().map_or(Some(0), |watched| watched.upload.rest());
+        rest.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

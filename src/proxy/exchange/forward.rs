@@ -13,14 +13,14 @@ use http::{Method, Response, StatusCode};
 use hyper::body::Body;
 use tokio::net::TcpStream;
 
+use super::super::outgoing::{Coding, Outgoing, Unwritten, field};
 use super::super::refusal::Refusal;
 use super::super::timers::TICK;
 use super::super::upstream::ConnectError;
 use super::super::upstream::http1::NoHead;
 use super::super::upstream::http1::head::Head;
-use super::super::upstream::http1::request::{Outgoing, Unwritten};
 use super::super::upstream::pool::Lease;
-use super::body::{Progress, RequestBody, Waiting};
+use super::body::{Progress, RequestBody, Upload, Waiting};
 use super::pages::Answer;
 use super::response::{ResponseBody, Streaming};
 use super::{Exchange, headers};
@@ -53,10 +53,10 @@ enum Failure {
 
 impl Exchange<'_> {
     pub(super) async fn forward(&mut self) -> Result<Reply, Answer> {
-        let worker = Rc::clone(&self.client().worker);
+        let worker = Rc::clone(&self.client.worker);
         let progress = Progress::new(&worker.timers);
-        let bodyless = self.body.as_ref().is_none_or(Body::is_end_stream);
-        let repeatable = bodyless && (is_idempotent(&self.method) || self.snapshot.table.global.retry_non_idempotent);
+        let repeatable =
+            self.upload.is_nothing() && (is_idempotent(&self.method) || self.snapshot.table.global.retry_non_idempotent);
         let mut request = self.request(&progress)?;
         let started = worker.timers.now();
         let mut tried: Vec<SocketAddr> = Vec::new();
@@ -113,16 +113,16 @@ impl Exchange<'_> {
     /// The next endpoint, while one may be tried.
     fn pick(&self, tried: &[SocketAddr], started: Instant) -> Option<SocketAddr> {
         let tries = usize::try_from(self.options.tries.max(1)).unwrap_or(usize::MAX);
-        let late = |limit| !tried.is_empty() && self.client().worker.timers.now().saturating_duration_since(started) >= limit;
+        let late = |limit| !tried.is_empty() && self.client.worker.timers.now().saturating_duration_since(started) >= limit;
         if tried.len() >= tries || self.options.tries_timeout.is_some_and(late) {
             return None;
         }
-        let worker = &self.client().worker;
+        let worker = &self.client.worker;
         worker.upstream.balance.pick(self.backend?, self.candidates(), tried, worker.timers.now())
     }
 
     fn unreachable(&mut self, address: SocketAddr, error: &ConnectError) -> Answer {
-        let worker = &self.client().worker;
+        let worker = &self.client.worker;
         worker.upstream.balance.failed(address, worker.timers.now());
         let status = match error {
             ConnectError::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -136,12 +136,13 @@ impl Exchange<'_> {
     }
 
     /// The request as the endpoint gets it.
-    fn request(&mut self, progress: &Rc<Progress>) -> Result<Box<Outgoing>, Answer> {
+    fn request(&mut self, progress: &Rc<Progress>) -> Result<Box<Outgoing<RequestBody>>, Answer> {
         let identity = self.identity()?;
         let host = if self.host_value.is_empty() { &identity.host } else { &self.host_value };
         let fields = &self.parts.headers;
         let path = self.parts.uri.path_and_query().map_or("/", |it| it.as_str());
-        let mut head = Vec::with_capacity(HEAD);
+        let mut head = self.client.worker.buffers.room();
+        head.reserve(HEAD);
         // `http://host?query` has a path, too.
         let root = if path.starts_with('/') { "" } else { "/" };
         for text in [self.method.as_str(), " ", root, path, " HTTP/1.1\r\n"] {
@@ -150,17 +151,16 @@ impl Exchange<'_> {
         let (id, global) = (self.record.request_id.as_ref(), &self.snapshot.table.global);
         headers::to_endpoint(&mut head, (fields, self.parts.version), host, identity, id, global, self.upgrade);
         let (announced, sized) = (headers::announced(fields), fields.contains_key(CONTENT_LENGTH));
-        let body = match self.body.take() {
-            Some(incoming) => RequestBody::new(incoming, self.options.body_limit, Rc::clone(progress)),
-            None => RequestBody::empty(),
-        };
+        let upload = std::mem::replace(&mut self.upload, Upload::Nothing);
+        let body = RequestBody::new(upload, self.options.body_limit, progress);
         self.record.carries(progress);
-        Ok(Box::new(Outgoing::new(head, body, announced, sized)))
+        let coding = frame(&mut head, body.size_hint().exact(), sized);
+        Ok(Box::new(Outgoing::new(head, body, coding, announced)))
     }
 
     /// Sends the request and waits for the response's head. While the client sends its body, it is the client's time.
-    async fn send(&self, lease: &mut Lease, request: &mut Outgoing, progress: &Progress) -> Result<Head, Failure> {
-        let worker = &self.client().worker;
+    async fn send(&self, lease: &mut Lease, request: &mut Outgoing<RequestBody>, progress: &Progress) -> Result<Head, Failure> {
+        let worker = &self.client.worker;
         progress.restart();
         let timer = worker.timers.timer();
         let (send, read) = (self.options.send_timeout, self.options.read_timeout);
@@ -206,14 +206,10 @@ impl Exchange<'_> {
         if progress.is_too_large() {
             return Refusal::BodyTooLarge.into();
         }
-        if progress.has_failed() {
-            let broken = self.origin.inlet.as_ref().and_then(|inlet| inlet.broken());
-            return broken.unwrap_or(Refusal::BadRequest).into();
-        }
-        StatusCode::BAD_GATEWAY.into()
+        progress.failed().map_or_else(|| StatusCode::BAD_GATEWAY.into(), Answer::from)
     }
 
-    fn reply(&mut self, head: Head, lease: Lease, request: Box<Outgoing>) -> Result<Reply, Answer> {
+    fn reply(&mut self, head: Head, lease: Lease, mut request: Box<Outgoing<RequestBody>>) -> Result<Reply, Answer> {
         let Head { status, mut headers, body, keeps } = head;
         self.record.answered(status);
         let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
@@ -229,9 +225,29 @@ impl Exchange<'_> {
             let stream = lease.into_connection().into_parts();
             return Ok(Reply::Upgraded(response.map(|()| ResponseBody::none()), stream));
         }
+        if request.is_done() {
+            self.client.worker.buffers.give_room(request.take_room());
+        }
         let streaming = Streaming::new(body, lease, keeps, request, self.options.read_timeout);
         Ok(Reply::Streamed(response.map(|()| streaming)))
     }
+}
+
+/// Says where a request's body ends, and ends the head. `sized`: the client has said how long it is.
+fn frame(head: &mut Vec<u8>, length: Option<u64>, sized: bool) -> Coding {
+    let coding = match length {
+        Some(0) => Coding::Ended,
+        Some(length) => Coding::Length(length),
+        None => Coding::Chunked,
+    };
+    match length {
+        // Who has said that there is nothing says it again; who has not meant a request without a body.
+        Some(0) if !sized => {}
+        Some(length) => field(head, "content-length", itoa::Buffer::new().format(length).as_bytes()),
+        None => field(head, "transfer-encoding", b"chunked"),
+    }
+    head.extend_from_slice(b"\r\n");
+    coding
 }
 
 fn failure(error: &NoHead) -> Failure {

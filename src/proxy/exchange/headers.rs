@@ -2,11 +2,11 @@
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SERVER, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use super::super::upstream::http1::request::field;
+use super::super::outgoing::field;
 use super::identity::{Identity, list};
 use crate::routes::options::GlobalOptions;
 
@@ -15,14 +15,14 @@ pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwa
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// A client may not have these taken away by naming them in `Connection`.
 const PROTECTED: [HeaderName; 5] = [AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST];
 
-/// What concerns one connection only, besides `Connection`.
-const ONE_CONNECTION: [HeaderName; 5] = [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+/// Whether a field concerns one connection only.
+fn is_of_one_connection(name: &str) -> bool {
+    matches!(name, "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade")
+}
 
 /// Writes the header fields that an endpoint gets: those of the client that pass, and ours. What frames the body is not among
 /// them. `upgrade`: the protocol may change after this request.
@@ -37,13 +37,12 @@ pub(super) fn to_endpoint(
 ) {
     let (headers, version) = client;
     let named = named(headers);
-    let ends_here = |name: &HeaderName| named.contains(name) && !PROTECTED.contains(name);
     let cookies = version == Version::HTTP_2 && headers.get_all(COOKIE).iter().nth(1).is_some();
     field(head, "host", host.as_bytes());
     for (name, value) in headers {
         let text = name.as_str();
         let passes = match text {
-            "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" => false,
+            name if is_of_one_connection(name) => false,
             // Of this connection, too: nginx answers it. And httpoxy.
             "expect" | "proxy" => false,
             // Ours to set: a client could claim them.
@@ -65,19 +64,19 @@ pub(super) fn to_endpoint(
             // Endpoints that turn names into environment variables could not tell `a_b` from `a-b`.
             _ => !(global.drop_underscore_headers && text.contains('_')),
         };
-        if passes && !ends_here(name) {
+        if passes && !named.contains(name) {
             field(head, text, value.as_bytes());
         }
     }
     if cookies {
         join_cookies(head, headers);
     }
-    if !ends_here(&X_FORWARDED_FOR)
+    if !named.contains(&X_FORWARDED_FOR)
         && let Some(original) = list(headers, &X_FORWARDED_FOR)
     {
         field(head, "x-original-forwarded-for", original.as_bytes());
     }
-    if let Some(original) = headers.get(X_FORWARDED_HOST).filter(|_| !ends_here(&X_FORWARDED_HOST)) {
+    if let Some(original) = headers.get(X_FORWARDED_HOST).filter(|_| !named.contains(&X_FORWARDED_HOST)) {
         field(head, "x-original-forwarded-host", original.as_bytes());
     }
     if let Some(id) = request_id {
@@ -130,30 +129,21 @@ pub(super) fn secure(headers: &mut HeaderMap, hsts: Option<&HeaderValue>) {
 
 /// Removes what concerns one connection only, and what `Connection` names.
 fn end_here(headers: &mut HeaderMap) {
-    for name in named(headers).iter().filter(|name| !PROTECTED.contains(name)) {
+    let mut ending = named(headers);
+    ending.extend(headers.keys().filter(|name| is_of_one_connection(name.as_str())).cloned());
+    for name in &ending {
         headers.remove(name);
     }
-    headers.remove(CONNECTION);
-    remove(headers, &ONE_CONNECTION);
 }
 
-/// What `Connection` names.
+/// What `Connection` names, of what it may.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers.get_all(CONNECTION).iter().flat_map(names).collect()
+    headers.get_all(CONNECTION).iter().flat_map(names).filter(|name| !PROTECTED.contains(name)).collect()
 }
 
 /// A list of field names.
 fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
     value.as_bytes().split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-}
-
-/// Usually none is there, and to see that is cheaper than to look each of them up.
-fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    if headers.keys().any(|name| names.contains(name)) {
-        for name in names {
-            headers.remove(name);
-        }
-    }
 }
 
 /// HTTP/2 lets clients send cookies one by one (RFC 9113 §8.2.3).

@@ -11,10 +11,10 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use http::{Request, StatusCode, Version};
 
 use super::super::access_log::line::{Attempt, Line, UpstreamName, escape};
-use super::super::client::{Client, Origin};
-use super::super::guard::Message;
+use super::super::client::Client;
 use super::super::metrics::{Measured, Series};
 use super::super::worker::Snapshot;
+use super::Arrival;
 use super::body::Progress;
 use crate::clock::{self, Instant};
 use crate::routes::table::BackendIndex;
@@ -48,9 +48,8 @@ pub(crate) struct Record {
 
 impl Record {
     /// A request was read.
-    pub(super) fn new<B>(origin: &Origin, message: Option<&Message>, request: &Request<B>) -> Box<Self> {
-        let client = &origin.client;
-        let started = message.map_or_else(clock::now, |message| message.started);
+    pub(super) fn new<B>(client: &Rc<Client>, arrival: Option<&Arrival>, request: &Request<B>) -> Box<Self> {
+        let started = arrival.map_or_else(clock::now, |arrival| arrival.started);
         let mut record = Self {
             client: Rc::clone(client),
             started,
@@ -58,7 +57,7 @@ impl Record {
             text: Vec::new(),
             ends: [0; 4],
             request_id: None,
-            length: message.map_or_else(|| head_length(request), |message| message.length as u64),
+            length: arrival.map_or_else(|| head_length(request), |arrival| arrival.length as u64),
             body: None,
             upstream: None,
             unmatched: false,
@@ -70,7 +69,7 @@ impl Record {
             series: None,
         };
         if client.worker.log.is_on() {
-            match message.and_then(|message| message.refused.as_ref()) {
+            match arrival.and_then(|arrival| arrival.refused.as_ref()) {
                 Some((_, line)) => record.write(&[line], [&[]; 3]),
                 None => record.describe(request),
             }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::super::outgoing::{Outgoing, Unwritten};
 use super::super::timers::Timer;
 use super::super::upstream::http1::body::{self, BodyReader, Piece};
-use super::super::upstream::http1::request::{Outgoing, Unwritten};
 use super::super::upstream::pool::Lease;
+use super::body::RequestBody;
 use super::record::Record;
 
-/// What hyper sends to a client. The exchange is over when it is dropped.
+/// What a client is sent. The exchange is over when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
@@ -36,7 +37,7 @@ pub(super) struct Streaming {
     /// The endpoint lets the connection be used again.
     keeps: bool,
     /// The endpoint answers already, but may still be sent the rest.
-    request: Box<Outgoing>,
+    request: Box<Outgoing<RequestBody>>,
     read_timeout: Duration,
     /// Made when the endpoint is waited for the first time.
     timer: Option<Timer>,
@@ -70,7 +71,13 @@ impl fmt::Display for ResponseError {
 impl std::error::Error for ResponseError {}
 
 impl Streaming {
-    pub(super) fn new(body: BodyReader, lease: Lease, keeps: bool, request: Box<Outgoing>, read_timeout: Duration) -> Self {
+    pub(super) fn new(
+        body: BodyReader,
+        lease: Lease,
+        keeps: bool,
+        request: Box<Outgoing<RequestBody>>,
+        read_timeout: Duration,
+    ) -> Self {
         let mut streaming = Self { body, lease: Some(lease), keeps, request, read_timeout, timer: None, waiting: false };
         if streaming.body.is_done() {
             streaming.ended();

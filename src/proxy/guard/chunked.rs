@@ -1,7 +1,10 @@
-//! A strict reader of the chunked coding: says where a body ends, or that it is malformed.
+//! A strict reader of the chunked coding: the data in it, the trailer fields after it, or that it is malformed.
 //!
 //! Pure. Sizes have up to 16 hexadecimal digits; extensions are short and their bytes printable; trailer fields are read like
 //! header fields, and those that would change the framing are refused.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::super::refusal::Refusal;
 use super::head::{is_text, is_token};
@@ -26,9 +29,22 @@ pub(crate) struct ChunkReader {
     /// Digits of the size, or bytes of the extension, so far.
     count: u32,
     extensions: u32,
-    trailers: u32,
-    /// Name of the trailer field that is being read.
+    /// Bytes of trailer fields so far.
+    trailing: u32,
+    /// Name and value of the trailer field that is being read.
     name: Vec<u8>,
+    value: Vec<u8>,
+    trailers: HeaderMap,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Chunked {
+    Data(Bytes),
+    /// The end, perhaps with fields.
+    End(HeaderMap),
+    /// More has to be read first.
+    Incomplete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,32 +65,39 @@ enum State {
 
 impl ChunkReader {
     pub(crate) fn new() -> Self {
-        Self { state: State::Size, size: 0, count: 0, extensions: 0, trailers: 0, name: Vec::new() }
+        Self {
+            state: State::Size,
+            size: 0,
+            count: 0,
+            extensions: 0,
+            trailing: 0,
+            name: Vec::new(),
+            value: Vec::new(),
+            trailers: HeaderMap::new(),
+        }
     }
 
-    /// Reads on: how many of `bytes` belong to the body, and whether it ends there.
+    /// Takes the next piece off `buffer`.
     ///
     /// # Errors
     /// The coding is malformed.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(usize, bool), Refusal> {
-        let mut at = 0;
-        while let Some(byte) = bytes.get(at) {
-            if self.state == State::Data {
-                let here = (bytes.len() - at).min(usize::try_from(self.size).unwrap_or(usize::MAX));
+    pub(crate) fn read(&mut self, buffer: &mut BytesMut) -> Result<Chunked, Refusal> {
+        loop {
+            if self.state == State::Data && !buffer.is_empty() {
+                let here = buffer.len().min(usize::try_from(self.size).unwrap_or(usize::MAX));
                 self.size -= here as u64;
-                at += here;
                 if self.size == 0 {
                     self.state = State::DataCr;
                 }
-                continue;
+                return Ok(Chunked::Data(buffer.split_to(here).freeze()));
             }
-            at += 1;
-            if self.state == State::EndLf && *byte == b'\n' {
-                return Ok((at, true));
+            let Some(byte) = buffer.first().copied() else { return Ok(Chunked::Incomplete) };
+            buffer.advance(1);
+            if self.state == State::EndLf && byte == b'\n' {
+                return Ok(Chunked::End(std::mem::take(&mut self.trailers)));
             }
-            self.state = self.next(*byte).ok_or(Refusal::BadRequest)?;
+            self.state = self.next(byte).ok_or(Refusal::BadRequest)?;
         }
-        Ok((at, false))
     }
 
     fn next(&mut self, byte: u8) -> Option<State> {
@@ -111,18 +134,25 @@ impl ChunkReader {
             }
             (State::TrailerName, b':') => {
                 let allowed = !FORBIDDEN.iter().any(|name| name.as_bytes() == self.name);
-                self.name.clear();
                 if allowed { self.trailer(State::TrailerValue) } else { None }
             }
             (State::TrailerValue, b'\r') => Some(State::TrailerLf),
-            (State::TrailerValue, byte) if is_text(byte) => self.trailer(State::TrailerValue),
-            (State::TrailerLf, b'\n') => Some(State::Trailer),
+            (State::TrailerValue, byte) if is_text(byte) => {
+                self.value.push(byte);
+                self.trailer(State::TrailerValue)
+            }
+            (State::TrailerLf, b'\n') => {
+                let (name, value) = (HeaderName::from_bytes(&self.name).ok()?, self.value.trim_ascii());
+                self.trailers.append(name, HeaderValue::from_bytes(value).ok()?);
+                (self.name, self.value) = (Vec::new(), Vec::new());
+                Some(State::Trailer)
+            }
             _ => None,
         }
     }
 
     fn trailer(&mut self, state: State) -> Option<State> {
-        self.trailers += 1;
-        (self.trailers <= TRAILERS_LIMIT).then_some(state)
+        self.trailing += 1;
+        (self.trailing <= TRAILERS_LIMIT).then_some(state)
     }
 }

@@ -1,12 +1,17 @@
-//! A strict reader of HTTP/1 request heads: where a head ends and how its body is framed, or why it is refused.
+//! A strict reader of HTTP/1 request heads: what is asked for, where a head ends and how its body is framed, or why it is refused.
 //!
 //! Pure. Where RFC 9112 leaves a choice between repairing and refusing, this refuses: what two parsers could read
-//! differently is how requests are smuggled. hyper parses the head again for the exchange; every head that passes here
-//! means the same to it.
+//! differently is how requests are smuggled.
 
 use std::ops::Range;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+
 use super::super::refusal::Refusal;
+
+/// Header fields of a request, usually at most.
+const FIELDS: usize = 16;
 
 /// How much of a head is read.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,10 @@ pub(crate) struct Head {
     pub framing: Framing,
     /// Asks to change the protocol after this message.
     pub upgrade: bool,
+    /// The client waits for a word before it sends the body (RFC 9110 §10.1.1).
+    pub expects: bool,
+    /// The client may send another request after this one (RFC 9112 §9.3).
+    pub keeps: bool,
 }
 
 /// Reads one head; bytes that were looked at are not looked at again when more arrive.
@@ -46,24 +55,42 @@ pub(crate) struct HeadReader {
     line: usize,
     /// Before this there is no end of that line.
     searched: usize,
-    fields: usize,
+    fields: Vec<Field>,
     /// Once the request line was read.
     start: Option<Start>,
     host: Option<Range<usize>>,
     length: Option<u64>,
     chunked: bool,
-    connection_upgrade: bool,
+    connection: Connection,
     upgrade: bool,
     /// HTTP/2 is among the protocols that are asked for.
     h2c: bool,
+    expects: bool,
+}
+
+/// Where in the head a field is.
+#[derive(Debug)]
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct Start {
+    method: Range<usize>,
+    target: Range<usize>,
     /// HTTP/1.0.
     old: bool,
     /// Authority of a target in absolute form.
     authority: Option<Range<usize>>,
+}
+
+/// What `Connection` lists, of what means something here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
 }
 
 impl HeadReader {
@@ -115,8 +142,7 @@ impl HeadReader {
     }
 
     fn field(&mut self, line: &[u8], begin: usize, limits: &Limits) -> Result<(), Refusal> {
-        self.fields += 1;
-        if self.fields > limits.count {
+        if self.fields.len() >= limits.count {
             return Err(Refusal::TooManyHeaders);
         }
         let colon = line.iter().position(|byte| *byte == b':').ok_or(Refusal::BadRequest)?;
@@ -130,20 +156,25 @@ impl HeadReader {
             return Err(Refusal::BadRequest);
         }
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let trimmed = value.trim_ascii();
+        let start = begin + colon + 1 + (value.len() - value.trim_ascii_start().len());
+        let place = start..start + trimmed.len();
         match name.len() {
             4 if is("host") => {
-                let skipped = value.len() - value.trim_ascii_start().len();
-                let start = begin + colon + 1 + skipped;
-                let trimmed = value.trim_ascii();
-                if !is_host(trimmed) || self.host.replace(start..start + trimmed.len()).is_some() {
+                if !is_host(trimmed) || self.host.replace(place.clone()).is_some() {
                     return Err(Refusal::BadRequest);
                 }
             }
+            6 if is("expect") => self.expects |= trimmed.eq_ignore_ascii_case(b"100-continue"),
             7 if is("upgrade") => {
                 self.upgrade = true;
                 self.h2c |= lists(value, b"h2c");
             }
-            10 if is("connection") => self.connection_upgrade |= lists(value, b"upgrade"),
+            10 if is("connection") => {
+                self.connection.close |= lists(value, b"close");
+                self.connection.keep_alive |= lists(value, b"keep-alive");
+                self.connection.upgrade |= lists(value, b"upgrade");
+            }
             14 if is("content-length") => {
                 let length = exact(value).and_then(decimal).ok_or(Refusal::BadRequest)?;
                 if self.length.replace(length).is_some() {
@@ -158,6 +189,10 @@ impl HeadReader {
             }
             _ => {}
         }
+        if self.fields.is_empty() {
+            self.fields.reserve(FIELDS);
+        }
+        self.fields.push(Field { name: begin..begin + colon, value: place });
         Ok(())
     }
 
@@ -175,9 +210,37 @@ impl HeadReader {
         // An upgrade of a request with a body, or of HTTP/1.0, is not granted: the header means nothing. Nor is one to HTTP/2: in
         // that tunnel an endpoint would be asked for what no rule leads to.
         let granted = !start.old && !self.h2c && framing == Framing::Length(0);
-        let upgrade = granted && self.upgrade && self.connection_upgrade;
-        Ok(Head { length: self.line, framing, upgrade })
+        let upgrade = granted && self.upgrade && self.connection.upgrade;
+        let expects = self.expects && !start.old && framing != Framing::Length(0);
+        let keeps = !self.connection.close && (!start.old || self.connection.keep_alive);
+        Ok(Head { length: self.line, framing, upgrade, expects, keeps })
     }
+
+    /// The request that `text`, a complete head, asks for. Header values are parts of `text`, without a copy.
+    ///
+    /// # Errors
+    /// [`Refusal::BadRequest`] for a target that is no URI.
+    pub(crate) fn request(&self, text: &Bytes) -> Result<Request<()>, Refusal> {
+        let start = self.start.as_ref().ok_or(Refusal::BadRequest)?;
+        let at = |place: &Range<usize>| text.get(place.clone()).unwrap_or_default();
+        let mut headers = HeaderMap::with_capacity(self.fields.len());
+        for field in &self.fields {
+            let name = HeaderName::from_bytes(at(&field.name)).map_err(|_| Refusal::BadRequest)?;
+            let value = HeaderValue::from_maybe_shared(part(text, &field.value)).map_err(|_| Refusal::BadRequest)?;
+            headers.append(name, value);
+        }
+        let mut request = Request::new(());
+        *request.method_mut() = Method::from_bytes(at(&start.method)).map_err(|_| Refusal::BadRequest)?;
+        *request.uri_mut() = Uri::from_maybe_shared(part(text, &start.target)).map_err(|_| Refusal::BadRequest)?;
+        *request.version_mut() = if start.old { Version::HTTP_10 } else { Version::HTTP_11 };
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+/// A part of a head; nothing if it is none.
+fn part(text: &Bytes, place: &Range<usize>) -> Bytes {
+    if place.end <= text.len() { text.slice(place.clone()) } else { Bytes::new() }
 }
 
 fn request_line(line: &[u8], begin: usize) -> Result<Start, Refusal> {
@@ -199,8 +262,14 @@ fn request_line(line: &[u8], begin: usize) -> Result<Start, Refusal> {
     if method == b"CONNECT" || method == b"TRACE" {
         return Err(Refusal::NotAllowed);
     }
+    let behind = begin + method.len() + 1;
+    let (method, place) = (begin..behind - 1, behind..behind + target.len());
     if target.first() == Some(&b'/') {
-        return if is_path(target) { Ok(Start { old, authority: None }) } else { Err(Refusal::BadRequest) };
+        return if is_path(target) {
+            Ok(Start { method, target: place, old, authority: None })
+        } else {
+            Err(Refusal::BadRequest)
+        };
     }
     let scheme = [&b"http://"[..], b"https://"]
         .iter()
@@ -213,8 +282,8 @@ fn request_line(line: &[u8], begin: usize) -> Result<Start, Refusal> {
     if !is_host(authority) || !(path.is_empty() || path.first() == Some(&b'/') && is_path(path)) {
         return Err(Refusal::BadRequest);
     }
-    let start = begin + method.len() + 1 + scheme;
-    Ok(Start { old, authority: Some(start..start + end) })
+    let start = behind + scheme;
+    Ok(Start { method, target: place, old, authority: Some(start..start + end) })
 }
 
 /// RFC 9110 §5.6.2.

@@ -1,9 +1,12 @@
-//! Follows a client's byte stream from message to message and says how far it may be believed.
+//! Follows a client's byte stream from message to message and takes the requests and bodies out of it that can be believed.
 //!
 //! Pure: head after head by [`HeadReader`], body after body by their framing.
 
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request};
+
 use super::super::refusal::Refusal;
-use super::chunked::ChunkReader;
+use super::chunked::{ChunkReader, Chunked};
 use super::head::{Framing, Head, HeadReader, Limits};
 
 /// Reads a stream of requests.
@@ -15,98 +18,83 @@ pub(crate) struct Scanner {
 
 #[derive(Debug)]
 enum State {
-    Head(HeadReader),
+    /// With what was read of an incomplete one; boxed, so that a connection holds little between two requests.
+    Head(Option<Box<HeadReader>>),
     Length(u64),
     Chunked(Box<ChunkReader>),
-    /// After a request to change the protocol, until it is known whether that happens.
-    Undecided,
-    /// Another protocol: everything passes.
-    Tunnel,
 }
 
-/// What stands at the start of some bytes.
-#[derive(Debug, PartialEq, Eq)]
+/// What stands at the start of the stream.
+#[derive(Debug)]
 pub(crate) enum Piece {
-    /// A complete head, and so many bytes of it.
-    Head(Head),
-    /// So many bytes of a body, or of another protocol.
-    Body(usize),
-    /// The start of a head, or nothing: more bytes are needed.
+    /// A request without its body.
+    Head(Head, Request<()>),
+    /// A part of its body.
+    Data(Bytes),
+    /// The end of its body, and fields after it. A body that has a length ends with its last part.
+    End(HeaderMap),
+    /// More bytes are needed.
     Incomplete,
-    /// After a request to change the protocol: [`Scanner::decide`] first.
-    Undecided,
-}
-
-/// Where in the stream the next byte is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Before or in a head.
-    Head,
-    /// In a body.
-    Body,
-    /// After a head that asks for another protocol.
-    Undecided,
-    /// In another protocol.
-    Tunnel,
 }
 
 impl Scanner {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head(HeadReader::default()) }
+        Self { limits, state: State::Head(None) }
     }
 
-    pub(crate) fn place(&self) -> Place {
+    /// The next byte belongs to a body.
+    pub(crate) fn is_in_body(&self) -> bool {
+        !matches!(self.state, State::Head(_))
+    }
+
+    /// Bytes of the body that are still to come, if that is known.
+    pub(crate) fn rest(&self) -> Option<u64> {
         match self.state {
-            State::Head(_) => Place::Head,
-            State::Length(_) | State::Chunked(_) => Place::Body,
-            State::Undecided => Place::Undecided,
-            State::Tunnel => Place::Tunnel,
+            State::Head(_) => Some(0),
+            State::Length(rest) => Some(rest),
+            State::Chunked(_) => None,
         }
     }
 
-    /// Takes the next piece off `bytes`; those of an incomplete head have to be there again, with more, the next time.
+    /// Takes the next piece off `buffer`; an incomplete head stays in it, and has to be there again, with more, the next time.
     ///
     /// # Errors
     /// The stream ends here: nothing after this can be believed.
-    pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Piece, Refusal> {
-        if bytes.is_empty() {
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Result<Piece, Refusal> {
+        if buffer.is_empty() {
             return Ok(Piece::Incomplete);
         }
         match &mut self.state {
-            State::Head(reader) => {
-                let Some(head) = reader.read(bytes, &self.limits)? else { return Ok(Piece::Incomplete) };
+            State::Head(kept) => {
+                let mut reader = kept.take().map_or_else(HeadReader::default, |kept| *kept);
+                let Some(head) = reader.read(buffer, &self.limits)? else {
+                    *kept = Some(Box::new(reader));
+                    return Ok(Piece::Incomplete);
+                };
+                let request = reader.request(&buffer.split_to(head.length).freeze())?;
                 self.state = match head.framing {
-                    _ if head.upgrade => State::Undecided,
-                    Framing::Length(0) => State::Head(HeadReader::default()),
+                    Framing::Length(0) => State::Head(None),
                     Framing::Length(length) => State::Length(length),
                     Framing::Chunked => State::Chunked(Box::new(ChunkReader::new())),
                 };
-                Ok(Piece::Head(head))
+                Ok(Piece::Head(head, request))
             }
             State::Length(rest) => {
-                let here = bytes.len().min(usize::try_from(*rest).unwrap_or(usize::MAX));
+                let here = buffer.len().min(usize::try_from(*rest).unwrap_or(usize::MAX));
                 *rest -= here as u64;
                 if *rest == 0 {
-                    self.state = State::Head(HeadReader::default());
+                    self.state = State::Head(None);
                 }
-                Ok(Piece::Body(here))
+                Ok(Piece::Data(buffer.split_to(here).freeze()))
             }
-            State::Chunked(reader) => {
-                let (here, ended) = reader.read(bytes)?;
-                if ended {
-                    self.state = State::Head(HeadReader::default());
+            State::Chunked(reader) => Ok(match reader.read(buffer)? {
+                Chunked::Data(data) => Piece::Data(data),
+                Chunked::End(trailers) => {
+                    self.state = State::Head(None);
+                    Piece::End(trailers)
                 }
-                Ok(Piece::Body(here))
-            }
-            State::Undecided => Ok(Piece::Undecided),
-            State::Tunnel => Ok(Piece::Body(bytes.len())),
-        }
-    }
-
-    /// Whether the protocol changes.
-    pub(crate) fn decide(&mut self, changes: bool) {
-        if matches!(self.state, State::Undecided) {
-            self.state = if changes { State::Tunnel } else { State::Head(HeadReader::default()) };
+                Chunked::Incomplete => Piece::Incomplete,
+            }),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The scanner alone: what passes, what is refused, whatever the pieces in which it comes.
 
+use bytes::{Bytes, BytesMut};
+use http::{Request, Version};
 use proptest::prelude::*;
 
 use super::head::{Framing, Head, HeadReader, Limits};
-use super::scanner::{Piece, Place, Scanner};
+use super::scanner::{Piece, Scanner};
 use crate::proxy::refusal::Refusal;
 
 const LIMITS: Limits = Limits { line: 256, head: 1024, count: 8 };
@@ -15,20 +17,16 @@ fn head(text: &str) -> Result<Option<Head>, Refusal> {
 /// Bytes that pass, and why the rest does not.
 fn scan(pieces: &[&[u8]]) -> (usize, Option<Refusal>) {
     let mut scanner = Scanner::new(LIMITS);
-    let (mut held, mut passed) = (Vec::new(), 0);
+    let (mut held, mut passed) = (BytesMut::new(), 0);
     for piece in pieces {
         held.extend_from_slice(piece);
         loop {
-            match scanner.next(&held) {
-                Ok(Piece::Head(head)) => {
-                    held.drain(..head.length);
-                    passed += head.length;
-                }
-                Ok(Piece::Body(length)) => {
-                    held.drain(..length);
-                    passed += length;
-                }
-                Ok(Piece::Incomplete | Piece::Undecided) => break,
+            let before = held.len();
+            let read = scanner.next(&mut held);
+            passed += before - held.len();
+            match read {
+                Ok(Piece::Incomplete) => break,
+                Ok(_) => {}
                 Err(refusal) => return (passed, Some(refusal)),
             }
         }
@@ -39,7 +37,8 @@ fn scan(pieces: &[&[u8]]) -> (usize, Option<Refusal>) {
 #[test]
 fn heads_are_framed() {
     let found = |framing, upgrade, text: &str| {
-        assert_eq!(head(text), Ok(Some(Head { length: text.len(), framing, upgrade })), "{text:?}");
+        let head = head(text).unwrap().unwrap();
+        assert_eq!((head.length, head.framing, head.upgrade), (text.len(), framing, upgrade), "{text:?}");
     };
     let none = Framing::Length(0);
     found(none, false, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -202,18 +201,57 @@ fn chunks_are_followed_to_the_next_head() {
     assert_eq!(scan(&[CHUNKED.as_bytes(), trailers.as_bytes()]).1, Some(Refusal::BadRequest));
 }
 
+/// Everything in a stream: its requests with their bodies, and trailer fields.
+fn read(text: &str) -> Vec<(Request<Bytes>, Vec<String>)> {
+    let (mut scanner, mut held, mut read) = (Scanner::new(LIMITS), BytesMut::from(text), Vec::new());
+    loop {
+        match scanner.next(&mut held).unwrap() {
+            Piece::Head(_, request) => read.push((request.map(|()| Bytes::new()), Vec::new())),
+            Piece::Data(data) => {
+                let body = read.last_mut().unwrap().0.body_mut();
+                *body = [&body[..], &data].concat().into();
+            }
+            Piece::End(fields) => {
+                read.last_mut().unwrap().1 =
+                    fields.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
+            }
+            Piece::Incomplete => return read,
+        }
+    }
+}
+
 #[test]
-fn nothing_passes_after_a_request_to_change_the_protocol_until_that_is_decided() {
-    let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
-    let mut scanner = Scanner::new(LIMITS);
-    assert!(matches!(scanner.next(upgrade), Ok(Piece::Head(_))));
-    assert_eq!((scanner.next(b"anything"), scanner.place()), (Ok(Piece::Undecided), Place::Undecided));
-    scanner.decide(true);
-    assert_eq!(scanner.next(b"\0anything"), Ok(Piece::Body(9)));
-    let mut scanner = Scanner::new(LIMITS);
-    assert!(matches!(scanner.next(upgrade), Ok(Piece::Head(_))));
-    scanner.decide(false);
-    assert_eq!(scanner.next(b"\0anything"), Err(Refusal::BadRequest));
+fn requests_are_read_as_they_are_written() {
+    let text = "\r\nPUT http://A:80/x?y HTTP/1.1\r\nhost: \ta:80 \r\nX: 1\r\nx:2\t\r\nContent-Length: 2\r\n\r\nhi\
+                GET /a%20b HTTP/1.0\r\n\r\n\
+                POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\none\r\n3\r\ntwo\r\n0\r\nSum:  6 \r\nB:\r\n\r\n";
+    let read = read(text);
+    let of = |number: usize| {
+        let (request, trailers) = &read[number];
+        let fields = request.headers().iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+        (request.method().as_str(), request.uri().to_string(), request.version(), fields.collect::<Vec<_>>(), trailers.join(" "))
+    };
+    let fields = ["host=a:80", "x=1", "x=2", "content-length=2"].map(str::to_owned).to_vec();
+    assert_eq!(of(0), ("PUT", "http://A:80/x?y".to_owned(), Version::HTTP_11, fields, String::new()));
+    assert_eq!(of(1), ("GET", "/a%20b".to_owned(), Version::HTTP_10, Vec::new(), String::new()));
+    assert_eq!((of(2).0, of(2).4), ("POST", "sum=6 b=".to_owned()));
+    assert_eq!(read.iter().map(|(request, _)| &request.body()[..]).collect::<Vec<_>>(), [&b"hi"[..], b"", b"onetwo"]);
+}
+
+#[test]
+fn connections_are_kept_and_bodies_are_asked_for_as_the_client_says() {
+    let said = |text: &str| {
+        let head = head(&format!("{text}\r\n\r\n")).unwrap().unwrap();
+        (head.keeps, head.expects)
+    };
+    assert_eq!(said("GET / HTTP/1.1\r\nHost: a"), (true, false));
+    assert_eq!(said("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close"), (false, false));
+    assert_eq!(said("GET / HTTP/1.0"), (false, false));
+    assert_eq!(said("GET / HTTP/1.0\r\nConnection: Keep-Alive"), (true, false));
+    assert_eq!(said("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue"), (true, true));
+    // Nothing to wait for; nobody who would understand the answer.
+    assert_eq!(said("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue"), (true, false));
+    assert_eq!(said("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue"), (false, false));
 }
 
 /// Requests of which many are nearly right.

@@ -2,14 +2,12 @@
 //!
 //! hyper's client would carry each request and each piece of a response through channels to a task that owns the connection;
 //! for small requests that costs as much as everything else a proxy does. Here the exchange itself reads and writes, and gives
-//! the connection back to the pool. [`request`] is what is written, [`head`] and [`body`] (pure) are what is read; what RFC 9112
+//! the connection back to the pool. [`crate::proxy::outgoing`] is how it is written, [`head`] and [`body`] (pure) are what is read; what RFC 9112
 //! leaves open is decided as nginx decides it, and a response whose end is in doubt is an error.
 
 pub(in crate::proxy) mod body;
 
 pub(in crate::proxy) mod head;
-
-pub(in crate::proxy) mod request;
 
 use std::io;
 use std::pin::pin;
@@ -19,14 +17,8 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::super::buffers::Buffers;
+use super::super::buffers::{Appetite, Buffers};
 use head::Head;
-
-/// Bytes asked for at first; more while they come, as many as fit.
-const READ_AT_FIRST: usize = 8 * 1024;
-
-/// Bytes asked for at most.
-const READ_AT_MOST: usize = 256 * 1024;
 
 /// An open connection to an endpoint.
 #[derive(Debug)]
@@ -34,10 +26,7 @@ pub(crate) struct Connection {
     stream: TcpStream,
     /// What was read and not used.
     held: BytesMut,
-    /// Bytes to ask for the next time.
-    wanted: usize,
-    /// The last read brought less than half of that.
-    shrinking: bool,
+    appetite: Appetite,
 }
 
 /// Why there is no response's head.
@@ -53,7 +42,7 @@ pub(crate) enum NoHead {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, held: BytesMut::new(), wanted: READ_AT_FIRST, shrinking: false }
+        Self { stream, held: BytesMut::new(), appetite: Appetite::new() }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -79,25 +68,14 @@ impl Connection {
 
     /// It is used again.
     pub(super) fn wake(&mut self, buffers: &Buffers) {
-        self.held = buffers.take(self.wanted);
+        self.held = buffers.take(self.appetite.wanted());
     }
 
     /// Reads more into [`Connection::held`]: how many bytes, 0 at the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.held.reserve(self.wanted);
+        self.held.reserve(self.appetite.wanted());
         let count = ready!(pin!(self.stream.read_buf(&mut self.held)).poll(cx))?;
-        if count >= self.wanted {
-            self.wanted = (self.wanted * 2).min(READ_AT_MOST);
-            self.shrinking = false;
-        } else if count < self.wanted / 2 {
-            // Twice in a row: the end of a large body is small, and says nothing of the next one.
-            if std::mem::replace(&mut self.shrinking, true) {
-                self.wanted = (self.wanted / 2).max(READ_AT_FIRST);
-                self.shrinking = false;
-            }
-        } else {
-            self.shrinking = false;
-        }
+        self.appetite.fed(count);
         Poll::Ready(Ok(count))
     }
 
