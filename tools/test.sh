@@ -10,6 +10,7 @@ stage "build" cargo build --quiet --workspace --all-targets
 stage "unit tests" cargo test --quiet --workspace --lib --bins
 stage "system calls per request" cargo test --quiet --bench proxy -- calls
 stage "emulator conformance (foreign clients)" localstack/conformance/run.sh "$TARGET/debug/landfall-localstack"
+stage "emulator's page (Chromium)" localstack/conformance/page.sh "$TARGET/debug/landfall-localstack"
 stage "integration and traffic" tools/integration.sh
 stage "lint" tools/lint.sh
 stage "docs" tools/docs.sh

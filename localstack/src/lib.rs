@@ -86,6 +86,9 @@ use shared::Shared;
 pub struct Options {
     /// Where the API is served; port 0: any free one.
     pub listen: SocketAddr,
+    /// Names by which browsers may reach it, besides addresses, names without a dot, and local ones such as `localhost`; pages of these hosts may
+    /// call it. Any other page of somebody else is refused.
+    pub allowed_hosts: Vec<String>,
     /// Where names of load balancers are answered, if at all.
     pub dns: Option<SocketAddr>,
     /// Whether listeners accept connections.
@@ -111,6 +114,7 @@ impl Default for Options {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self {
             listen,
+            allowed_hosts: Vec::new(),
             dns: None,
             data_plane: DataPlane::Off,
             security_groups: SecurityGroups::Ignored,
@@ -204,7 +208,7 @@ impl Emulator {
         };
         // The tracker waits for the tasks; their handles are of no use.
         let tasks = TaskTracker::new();
-        drop(tasks.spawn(server::run(listener, Arc::clone(&shared), shutdown.clone())));
+        drop(tasks.spawn(server::run(listener, options.allowed_hosts.into(), Arc::clone(&shared), shutdown.clone())));
         drop(tasks.spawn(health::run(Arc::clone(&shared), wiring.clone(), shutdown.clone())));
         if options.data_plane == DataPlane::On {
             drop(tasks.spawn(dataplane::run(Arc::clone(&shared), wiring, shutdown.clone())));

@@ -42,6 +42,9 @@ enum Command {
         to: String,
 
         #[command(flatten)]
+        pages: Pages,
+
+        #[command(flatten)]
         faults: FaultArguments,
     },
 }
@@ -66,6 +69,14 @@ struct Listen {
 }
 
 #[derive(Debug, Args)]
+struct Pages {
+    /// A name by which browsers may reach it, besides addresses, names without a dot, and local ones such as localhost; pages of this host may
+    /// call it. Can be repeated, or separated by commas.
+    #[arg(long, env = "LANDFALL_LOCALSTACK_ALLOWED_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    allowed_host: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 struct FaultArguments {
     /// A JSON file of fault rules; for the emulator also of durations, quotas and a policy.
     #[arg(long, env = "LANDFALL_LOCALSTACK_FAULTS", value_name = "FILE")]
@@ -80,6 +91,9 @@ struct FaultArguments {
 struct EmulatorArguments {
     #[command(flatten)]
     at: Listen,
+
+    #[command(flatten)]
+    pages: Pages,
 
     /// Address and port to answer DNS queries for load balancers' names on (UDP and TCP).
     #[arg(long, env = "LANDFALL_LOCALSTACK_DNS")]
@@ -214,7 +228,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
             let listen = at.listen;
             health(listen).await.map_err(|error| Failure::Unhealthy(listen, error))
         }
-        Some(Command::Proxy { listen, to, faults }) => proxy(listen, to, &faults).await,
+        Some(Command::Proxy { listen, to, pages, faults }) => proxy(listen, to, pages.allowed_host, &faults).await,
         None => emulator(arguments.emulator).await,
     }
 }
@@ -239,10 +253,10 @@ impl End {
     }
 }
 
-async fn proxy(listen: SocketAddr, to: String, faults: &FaultArguments) -> Result<(), Failure> {
+async fn proxy(listen: SocketAddr, to: String, allowed_hosts: Vec<String>, faults: &FaultArguments) -> Result<(), Failure> {
     let conditions = read_conditions(faults)?;
     let end = End::new()?;
-    let proxy = Proxy::start(ProxyOptions { listen, to: to.clone(), conditions }).await?;
+    let proxy = Proxy::start(ProxyOptions { listen, allowed_hosts, to: to.clone(), conditions }).await?;
     tracing::info!(endpoint = proxy.endpoint(), to, "serving");
     println!("Ready.");
     end.wait().await;
@@ -260,6 +274,7 @@ async fn emulator(arguments: EmulatorArguments) -> Result<(), Failure> {
     let end = End::new()?;
     let emulator = Emulator::start(Options {
         listen: arguments.at.listen,
+        allowed_hosts: arguments.pages.allowed_host,
         dns: arguments.dns,
         data_plane: if arguments.data_plane { DataPlane::On } else { DataPlane::Off },
         security_groups: match arguments.security_groups {

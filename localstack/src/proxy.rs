@@ -36,6 +36,8 @@ mod upstream;
 pub struct ProxyOptions {
     /// Where it is served; port 0: any free one.
     pub listen: SocketAddr,
+    /// As [`crate::Options::allowed_hosts`].
+    pub allowed_hosts: Vec<String>,
     /// The endpoint behind it, `http://HOST:PORT`.
     pub to: String,
     /// Fault rules to begin with.
@@ -121,7 +123,7 @@ impl Proxy {
             let parts = Arc::clone(&answering);
             async move { parts.answer(&head, body).await }
         };
-        drop(tasks.spawn(server::listen(listener, answer, shutdown.clone())));
+        drop(tasks.spawn(server::listen(listener, options.allowed_hosts.into(), answer, shutdown.clone())));
         tasks.close();
         Ok(Self { address, parts, tasks, shutdown, _guard: guard })
     }

@@ -1,6 +1,7 @@
 //! The HTTP server: AWS's API at `/`, the emulator's own pages below `/_landfall/` and `/_localstack/`.
 //!
-//! One task for each connection. `server/aws.rs` answers AWS calls, `server/admin.rs` the rest.
+//! One task for each connection. `server/browser.rs` turns away what a foreign page makes a browser ask, `server/aws.rs` answers AWS calls,
+//! `server/admin.rs` the rest.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +26,7 @@ use crate::shared::Shared;
 
 mod admin;
 pub(crate) mod aws;
+mod browser;
 mod console;
 pub(crate) mod faults;
 pub(crate) mod journal;
@@ -48,8 +50,11 @@ pub(crate) type Refusal = (u16, String);
 #[error("closed on purpose")]
 pub(crate) struct Closed;
 
+/// Names of hosts that are trusted besides addresses and local names, see `server/browser.rs`.
+pub(crate) type AllowedHosts = Arc<[String]>;
+
 /// Serves an emulator until `shutdown`.
-pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+pub(crate) async fn run(listener: TcpListener, allowed: AllowedHosts, shared: Arc<Shared>, shutdown: CancellationToken) {
     let answer = move |head: Parts, body: Bytes| {
         let shared = Arc::clone(&shared);
         async move {
@@ -59,11 +64,11 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, shutdown: Ca
             aws::answer(&head, &body, &shared).await
         }
     };
-    listen(listener, answer, shutdown).await;
+    listen(listener, allowed, answer, shutdown).await;
 }
 
 /// Serves whatever `answer` answers until `shutdown`.
-pub(crate) async fn listen<F, R>(listener: TcpListener, answer: F, shutdown: CancellationToken)
+pub(crate) async fn listen<F, R>(listener: TcpListener, allowed: AllowedHosts, answer: F, shutdown: CancellationToken)
 where
     F: Fn(Parts, Bytes) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Answer, Closed>> + Send + 'static,
@@ -75,7 +80,7 @@ where
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = serve(stream, answer.clone());
+                let connection = serve(stream, Arc::clone(&allowed), answer.clone());
                 tokio::spawn(shutdown.clone().run_until_cancelled_owned(connection));
             }
             Err(error) => pause_after(&error).await,
@@ -91,25 +96,29 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
-async fn serve<F, R>(stream: TcpStream, answer: F)
+async fn serve<F, R>(stream: TcpStream, allowed: AllowedHosts, answer: F)
 where
     F: Fn(Parts, Bytes) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Answer, Closed>> + Send + 'static,
 {
     // An answer is one small segment: waiting for more to send only delays it.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| read_whole(request, answer.clone()));
+    let service = service_fn(move |request| read_whole(request, Arc::clone(&allowed), answer.clone()));
     if let Err(error) = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(error, "connection");
     }
 }
 
-async fn read_whole<F, R>(request: Request<Incoming>, answer: F) -> Result<Answer, Closed>
+async fn read_whole<F, R>(request: Request<Incoming>, allowed: AllowedHosts, answer: F) -> Result<Answer, Closed>
 where
     F: Fn(Parts, Bytes) -> R,
     R: Future<Output = Result<Answer, Closed>>,
 {
     let (head, body) = request.into_parts();
+    if let Some(problem) = browser::refusal(&head, &allowed) {
+        tracing::info!(path = head.uri.path(), "refused: {problem}");
+        return Ok(json(Err((403, problem))));
+    }
     let limit = if head.uri.path() == "/_landfall/snapshot" { MAX_SNAPSHOT } else { MAX_BODY };
     let body = match Limited::new(body, limit).collect().await {
         Ok(body) => body.to_bytes(),

@@ -14,7 +14,12 @@ const KEY: &str = "111122223333";
 async fn start(rules: &str) -> (Emulator, Proxy, Client) {
     let emulator = Emulator::start(Options::default()).await.unwrap();
     let conditions = Conditions::read(rules).unwrap();
-    let options = ProxyOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), to: emulator.endpoint(), conditions };
+    let options = ProxyOptions {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        allowed_hosts: Vec::new(),
+        to: emulator.endpoint(),
+        conditions,
+    };
     let proxy = Proxy::start(options).await.unwrap();
     let client = Client::at(&proxy.endpoint());
     (emulator, proxy, client)
@@ -102,8 +107,14 @@ async fn its_own_pages_and_what_it_refuses() {
 
     for (to, word) in [("https://localhost", "http://"), ("localhost:1", "http://"), ("http://localhost/x", "path")] {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let error =
-            Proxy::start(ProxyOptions { listen, to: to.to_owned(), conditions: Conditions::default() }).await.unwrap_err();
+        let error = Proxy::start(ProxyOptions {
+            listen,
+            allowed_hosts: Vec::new(),
+            to: to.to_owned(),
+            conditions: Conditions::default(),
+        })
+        .await
+        .unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }
     emulator.stop().await;

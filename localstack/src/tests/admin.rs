@@ -1,9 +1,11 @@
 //! The emulator's own endpoints.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::tests::client::Client;
-use crate::{Durations, Emulator, Options, World, WorldOptions};
+use crate::{Conditions, Durations, Emulator, Options, Proxy, ProxyOptions, World, WorldOptions};
 
 #[tokio::test]
 async fn everything_in_process_can_be_had_over_http() {
@@ -77,4 +79,31 @@ async fn harnesses_made_for_localstack_recognise_it() {
     crate::health(address).await.unwrap();
     emulator.stop().await;
     crate::health(address).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn pages_and_names_of_others_are_refused_unless_allowed() {
+    let allowed_hosts = vec!["emulator.example.com".to_owned()];
+    let emulator = Emulator::start(Options { allowed_hosts: allowed_hosts.clone(), ..Options::default() }).await.unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let options = ProxyOptions { listen, allowed_hosts, to: emulator.endpoint(), conditions: Conditions::default() };
+    let proxy = Proxy::start(options).await.unwrap();
+    for endpoint in [emulator.endpoint(), proxy.endpoint()] {
+        let address = endpoint.trim_start_matches("http://");
+        for (host, origin, status) in [
+            (address, "http://evil.example.net", 403),
+            ("evil.example.net", "http://evil.example.net", 403),
+            ("emulator.example.com", "https://emulator.example.com", 200),
+            (address, endpoint.as_str(), 200),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head =
+                format!("DELETE /_landfall/faults HTTP/1.1\r\nhost: {host}\r\norigin: {origin}\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}, {origin}: {answer}");
+            assert!(!answer.contains("access-control"), "{answer}");
+        }
+    }
 }

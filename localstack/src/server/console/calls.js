@@ -1,5 +1,5 @@
 // Calls as they happen: the newest first, each one's parameters on demand. The journal's stream brings them.
-import { element, state } from "./view.js";
+import { element, facts, state } from "./view.js";
 
 /** More would only make the page slow; the journal itself has them all. */
 const KEPT = 200;
@@ -9,31 +9,42 @@ const SUBJECTS = ["Name", "LoadBalancerName", "GroupName", "Names.member.1", "Lo
 
 export class Calls {
   #list;
-  #stream;
+  #stream = null;
+  #place = null;
   #filter = { writes: false, text: "" };
   #seen = new Set();
 
-  constructor(list, place) {
+  constructor(list) {
     this.#list = list;
-    this.show(place);
   }
 
-  /** Begins anew with the last calls of another place. */
-  async show(place) {
-    this.#stream?.close();
+  /** Whether the calls of this place are coming in. */
+  follows(place) {
+    return this.#stream !== null && this.#place.account === place.account && this.#place.region === place.region;
+  }
+
+  /** Begins anew with the last calls of a place. */
+  follow(place, before) {
+    this.leave();
+    this.#place = place;
     this.#list.replaceChildren();
-    this.#seen.clear();
-    const query = new URLSearchParams(place);
-    const before = await (await fetch(`/_landfall/journal?${query}&limit=50`)).json();
     for (const call of before) this.#add(call);
     const next = before.length ? before.at(-1).sequence + 1 : 1;
-    this.#stream = new EventSource(`/_landfall/journal/stream?${query}&since=${next}`);
+    this.#stream = new EventSource(`/_landfall/journal/stream?${new URLSearchParams({ ...place, since: next })}`);
     this.#stream.addEventListener("call", (event) => {
       const call = JSON.parse(event.data);
       this.#add(call, true);
       document.dispatchEvent(new CustomEvent("call", { detail: call }));
     });
+    // Another emulator may be there next time, whose calls are numbered from 1 again.
+    this.#stream.addEventListener("error", () => this.leave());
     this.#tell();
+  }
+
+  /** Follows nothing any more; what is shown stays. */
+  leave() {
+    this.#stream?.close();
+    this.#stream = null;
   }
 
   filter(filter) {
@@ -52,7 +63,7 @@ export class Calls {
     const outcome = call.result.outcome;
     const result = outcome === "error" ? call.result.code || String(call.result.status) : outcome;
     const summary = element("summary", {},
-      element("time", { dateTime: call.time, className: "dim" }, call.time.slice(11, 19)),
+      element("time", { dateTime: call.time, className: "code dim" }, call.time.slice(11, 19)),
       element("span", { className: call.write ? "name" : "" }, call.action),
       element("span", { className: "subject" }, subject(call.parameters)),
       call.fault ? state("fault", call.fault) : "",
@@ -68,9 +79,8 @@ export class Calls {
   }
 
   #more(call) {
-    const facts = { ...call.parameters, caller: call.user_agent, duration: `${(call.duration * 1000).toFixed(1)} ms`, "request id": call.request_id };
-    const pair = ([name, value]) => [element("dt", { className: "dim" }, name), element("dd", { className: "code" }, value)];
-    return element("dl", {}, ...Object.entries(facts).flatMap(pair));
+    const pairs = { ...call.parameters, caller: call.user_agent, duration: `${(call.duration * 1000).toFixed(1)} ms`, "request id": call.request_id };
+    return facts(Object.entries(pairs).map(([name, value]) => [name, element("span", { className: "code" }, value)]));
   }
 
   /** Actions that were called are proposed for faults. */

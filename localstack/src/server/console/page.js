@@ -5,14 +5,28 @@ import { Calls } from "./calls.js";
 
 const at = (id) => document.getElementById(id);
 const history = new History();
-const open = { limit: 100 };
+const calls = new Calls(at("journal"));
+let limit = 100;
 let place = placeOf(new URLSearchParams(location.search));
-let calls;
+/** Whether the reader has said which place it is to be. */
+let isChosen = place !== null;
+
+/** Silence for so long is no answer. */
+const PATIENCE = 5000;
+
+/** The emulator does not answer. */
+class Lost extends Error {}
 
 /** JSON of an endpoint; an Error with the emulator's own words when it refuses. */
 async function ask(method, path, body) {
-  const response = await fetch("/_landfall/" + path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
-  const answer = await response.json();
+  let response, answer;
+  try {
+    const signal = AbortSignal.timeout(PATIENCE);
+    response = await fetch("/_landfall/" + path, { method, body: body === undefined ? undefined : JSON.stringify(body), signal });
+    answer = await response.json();
+  } catch {
+    throw new Lost();
+  }
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }
@@ -23,62 +37,81 @@ function placeOf(values) {
 }
 
 const query = (more = {}) => new URLSearchParams({ ...place, ...more }).toString();
+const isSame = (one, other) => one.account === other?.account && one.region === other?.region;
 
-/** The place that the address names, else the first one in which there is something. */
+/** The place that the reader has chosen, else the fullest as long as there is nothing at the present one. */
 function choose(places) {
-  if (!place) {
-    const busiest = places.toSorted((one, other) => other.load_balancers - one.load_balancers).find((one) => !one.empty);
-    const first = busiest ?? places[0] ?? { account: "000000000000", region: "us-east-1" };
-    place = { account: first.account, region: first.region };
+  if (!isChosen && (places.find((one) => isSame(one, place))?.empty ?? true)) {
+    const fullest = places.filter((one) => !one.empty).toSorted((one, other) => other.load_balancers - one.load_balancers)[0];
+    const { account, region } = fullest ?? place ?? { account: "000000000000", region: "us-east-1" };
+    place = { account, region };
   }
-  if (!places.some((one) => one.account === place.account && one.region === place.region)) places.push({ ...place, load_balancers: 0 });
+  if (!places.some((one) => isSame(one, place))) places.push(place);
   drawPlaces(at("place"), places, place);
+  at("settings").textContent =
+    `export AWS_ENDPOINT_URL=${location.origin}\nexport AWS_REGION=${place.region}\nexport AWS_ACCESS_KEY_ID=${place.account}\nexport AWS_SECRET_ACCESS_KEY=x`;
 }
 
 async function look() {
   choose(await ask("GET", "places"));
-  calls ??= new Calls(at("journal"), place);
-  const [overview, clock, faults] = await Promise.all([
-    ask("GET", "overview?" + query({ match: at("match").value, limit: open.limit })),
+  const [overview, clock, faults, before] = await Promise.all([
+    ask("GET", "overview?" + query({ match: at("match").value, limit })),
     ask("GET", "clock"),
     ask("GET", "faults"),
+    calls.follows(place) ? null : ask("GET", "journal?" + query({ limit: 50 })),
   ]);
-  at("now").textContent = clock.now.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
-  at("now").dateTime = clock.now;
-  at("ahead").textContent = clock.ahead_seconds ? `${span(clock.ahead_seconds)} ahead` : "real time";
-  drawFaults(at("rules"), faults, (id) => act(() => ask("DELETE", "faults?id=" + id)));
+  if (before) calls.follow(place, before);
+  drawClock(clock);
+  drawFaults(at("rules"), faults, remove);
+  at("clear").hidden = faults.length === 0;
   drawNetwork(at("vpcs"), overview.vpcs);
   await drawBalancers(
     { balancers: at("load-balancers"), groups: at("target-groups"), counted: at("counted") },
     overview,
+    at("match").value,
     history,
     (group, limit) => ask("GET", "targets?" + query({ target_group: group, limit })),
-    () => { open.limit += 100; soon(); },
+    () => { limit += 100; soon(); },
   );
+}
+
+function drawClock({ now, ahead_seconds: ahead, frozen }) {
+  at("now").textContent = now.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  at("now").dateTime = now;
+  const way = ahead < 0 ? "behind" : "ahead";
+  at("ahead").textContent = [Math.abs(ahead) < 1 ? (frozen ? "" : "real time") : `${span(Math.abs(ahead))} ${way}`, frozen ? "frozen" : ""].filter(Boolean).join(", ");
+  at("freeze").ariaPressed = String(frozen);
 }
 
 /** Hours, minutes and seconds. */
 function span(seconds) {
-  const parts = [[Math.floor(seconds / 3600), "h"], [Math.floor((seconds % 3600) / 60), "min"], [Math.round(seconds % 60), "s"]];
+  const whole = Math.round(seconds);
+  const parts = [[Math.floor(whole / 3600), "h"], [Math.floor((whole % 3600) / 60), "min"], [whole % 60, "s"]];
   return parts.filter(([number]) => number).map(([number, unit]) => `${number} ${unit}`).join(" ");
 }
 
 let timer;
-let looking = false;
+let looking = null;
 
 /** Looks every second while somebody can see it, and soon after a write. */
-async function refresh() {
+function refresh() {
   clearTimeout(timer);
-  if (looking) return;
-  looking = true;
+  looking ??= once().finally(() => {
+    looking = null;
+    timer = setTimeout(refresh, 1000);
+  });
+  return looking;
+}
+
+async function once() {
+  if (document.hidden) return;
   try {
-    if (!document.hidden) await look();
-    say("");
+    await look();
+    tell("status", "");
   } catch (error) {
-    say(error instanceof TypeError ? "The emulator does not answer." : error.message);
+    calls.leave();
+    tell("status", error instanceof Lost ? `The emulator at ${location.host} does not answer. What is below is from before; it is asked again every second.` : error.message);
   }
-  looking = false;
-  timer = setTimeout(refresh, 1000);
 }
 
 function soon() {
@@ -86,18 +119,23 @@ function soon() {
   timer = setTimeout(refresh, 100);
 }
 
-function say(problem) {
-  at("status").textContent = problem;
-  at("status").classList.toggle("lost", problem !== "");
+function tell(where, problem) {
+  at(where).textContent = problem;
+  at(where).hidden = problem === "";
+  document.body.classList.toggle("lost", at("status").textContent !== "");
 }
 
+/** Does what a control is for, and shows what has become of it, or why not until the next one is used. */
 async function act(work) {
+  tell("problem", "");
   try {
     await work();
-    await refresh();
   } catch (error) {
-    say(error.message);
+    tell("problem", error instanceof Lost ? `Not done: the emulator at ${location.host} does not answer.` : error.message);
   }
+  // One that is under way may have looked before.
+  await looking;
+  await refresh();
 }
 
 const advance = (seconds) => act(() => ask("POST", "clock", { advance_seconds: seconds }));
@@ -108,18 +146,22 @@ at("clock").addEventListener("submit", (event) => {
   event.preventDefault();
   advance(at("seconds").valueAsNumber);
 });
+at("freeze").addEventListener("click", () => act(() => ask("POST", "clock", { frozen: at("freeze").ariaPressed !== "true" })));
 
 at("place").addEventListener("change", () => {
   const [account, region] = at("place").value.split(" ");
   place = { account, region };
+  isChosen = true;
   window.history.replaceState(null, "", "?" + query());
-  calls.show(place);
-  refresh();
+  soon();
 });
 at("match").addEventListener("input", soon);
 
 const timed = () => ["delay", "hang"].includes(at("kind").value);
-at("kind").addEventListener("change", () => { at("for").hidden = !timed(); });
+at("kind").addEventListener("change", () => {
+  at("for").hidden = !timed();
+  at("length").required = timed();
+});
 at("fault").addEventListener("submit", (event) => {
   event.preventDefault();
   const kind = at("kind").value;
@@ -129,12 +171,24 @@ at("fault").addEventListener("submit", (event) => {
   if (at("times").value) rule.times = at("times").valueAsNumber;
   act(() => ask("POST", "faults", rule));
 });
-at("clear").addEventListener("click", () => act(() => ask("DELETE", "faults")));
+at("clear").addEventListener("click", async () => {
+  await act(() => ask("DELETE", "faults"));
+  at("action").focus();
+});
 
-const filter = () => calls?.filter({ writes: at("only-writes").checked, text: at("only").value });
+/** The button that was used is gone afterwards: whoever uses the keyboard goes on from the next one. */
+async function remove(id) {
+  const place = [...at("rules").children].findIndex((row) => row.dataset.key === String(id));
+  await act(() => ask("DELETE", "faults?id=" + id));
+  const row = at("rules").children[place] ?? at("rules").lastElementChild;
+  (row?.querySelector("button") ?? at("action")).focus();
+}
+
+const filter = () => calls.filter({ writes: at("only-writes").checked, text: at("only").value });
 at("only-writes").addEventListener("change", filter);
 at("only").addEventListener("input", filter);
 document.addEventListener("call", (event) => { if (event.detail.write) soon(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-at("origin").textContent = location.origin;
+// Details that were opened are filled at once.
+document.addEventListener("toggle", (event) => { if (event.target.closest(".row, .group")) soon(); }, true);
 refresh();
