@@ -18,6 +18,9 @@ use crate::clock::{self, Instant, Timestamp};
 /// Bytes that are handed over at once.
 const BLOCK: usize = 64 * 1024;
 
+/// Bytes of a line, usually at most.
+const LINE: usize = 2048;
+
 /// Longest time that a line is kept.
 const KEEP: Duration = Duration::from_millis(250);
 
@@ -82,8 +85,14 @@ impl AccessLog {
     pub(super) fn flush(&self) {
         self.since.set(None);
         let lines = self.lines.take();
-        let block = std::mem::take(&mut *self.buffer.borrow_mut());
         let Some(out) = &self.out else { return };
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.is_empty() {
+            return;
+        }
+        // As large as it will be, unless this one stayed small: it is not grown step by step.
+        let room = if buffer.len() >= BLOCK { BLOCK + LINE } else { buffer.len() };
+        let block = std::mem::replace(&mut *buffer, Vec::with_capacity(room));
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = out.try_send(block) {
             self.stats.log_lost.add(lines);
         }

@@ -60,14 +60,14 @@ pub(super) struct Arrival {
 }
 
 /// Answers one request of a connection. One that changes the protocol leaves a [`Tunnel`] with `client`.
-pub(super) async fn answer(client: Rc<Client>, arrival: Option<Arrival>, request: Request<Upload>) -> Response<ResponseBody> {
+pub(super) async fn answer(client: &Rc<Client>, arrival: Option<Arrival>, request: Request<Upload>) -> Response<ResponseBody> {
     let number = client.begin();
     let snapshot = client.worker.snapshot();
-    let record = Record::new(&client, arrival.as_ref(), &request);
+    let record = Record::new(client, arrival.as_ref(), &request);
     let (parts, upload) = request.into_parts();
     let version = parts.version;
     let mut exchange = Exchange {
-        client: &client,
+        client,
         snapshot: &snapshot,
         upgrade: arrival.as_ref().is_some_and(|arrival| arrival.upgrade),
         host_value: HeaderValue::from_static(""),

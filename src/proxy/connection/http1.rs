@@ -13,7 +13,6 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::client::{Client, Tunnel};
@@ -58,7 +57,7 @@ where
     while let Some(Arrived { arrival, request, expects, keeps, has_body }) = poll_fn(|cx| stream.poll_request(cx)).await {
         let asked = Asked::new(&request, keeps && arrival.refused.is_none());
         let upload = if has_body { stream.upload(expects) } else { Upload::Nothing };
-        let response = answer(client, arrival, request.map(|()| upload)).await;
+        let response = exchange::answer(client, Some(arrival), request.map(|()| upload)).await;
         let mut head = buffers.room();
         let (coding, goes_on) = response::write(&mut head, &response, &asked, &client.worker.date);
         let announced = response::trailers(&response, &asked);
@@ -72,15 +71,6 @@ where
         }
     }
     Ok(())
-}
-
-/// Boxed, so that a connection holds no room for an exchange while it is idle.
-fn answer(
-    client: &Rc<Client>,
-    arrival: exchange::Arrival,
-    request: Request<Upload>,
-) -> std::pin::Pin<Box<dyn Future<Output = http::Response<ResponseBody>>>> {
-    Box::pin(exchange::answer(Rc::clone(client), Some(arrival), request))
 }
 
 /// Writes on; ready once everything has left.

@@ -1,4 +1,4 @@
-//! HTTP/2 with a client: the h2 crate behind the cork, a task for each request.
+//! HTTP/2 with a client: the h2 crate behind the cork, and the exchanges of a connection in one task with it.
 //!
 //! h2 checks what RFC 9113 forbids; its bounds against floods are set here, all of them, so that a change of its defaults
 //! changes nothing.
@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
 use h2::server::{Builder, Connection, Handshake, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
@@ -48,6 +49,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Between two looks at whether a busy client takes anything: a piece that waits for its window wakes nobody here.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// A request, and the way to answer it.
+type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+
 /// h2's side of a connection.
 enum Driver<S> {
     /// Settings are exchanged.
@@ -67,8 +71,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Reads and writes, and starts a task for each request. Ready at the end.
-    fn poll(&mut self, cx: &mut Context<'_>, client: &Rc<Client>) -> Poll<Result<(), h2::Error>> {
+    /// Reads and writes, and gives each request to `accept`. Ready at the end.
+    fn poll(&mut self, cx: &mut Context<'_>, mut accept: impl FnMut(Asked)) -> Poll<Result<(), h2::Error>> {
         loop {
             match self {
                 Self::Beginning { handshake, leaves } => {
@@ -79,9 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     *self = Self::Serving(connection);
                 }
                 Self::Serving(connection) => match ready!(connection.poll_accept(cx)) {
-                    Some(Ok((request, respond))) => {
-                        tokio::task::spawn_local(answer(Rc::clone(client), request, respond));
-                    }
+                    Some(Ok(asked)) => accept(asked),
                     Some(Err(error)) => return Poll::Ready(Err(error)),
                     None => return Poll::Ready(Ok(())),
                 },
@@ -98,6 +100,7 @@ where
     let (cork, corked) = cork(stream, &client.worker.buffers);
     let (keep_alive, requests, builder) = settings(&client);
     let mut driver = Driver::Beginning { handshake: builder.handshake(corked), leaves: false };
+    let mut answering = FuturesUnordered::new();
     let timers = &client.worker.timers;
     let timer = timers.timer();
     let mut told: Option<Instant> = None;
@@ -110,7 +113,10 @@ where
             driver.leave();
             told = Some(now);
         }
-        let polled = driver.poll(cx, &client);
+        // What exchanges have come to leaves in the same turn, and who has come in it is asked for at once.
+        while let Poll::Ready(Some(())) = answering.poll_next_unpin(cx) {}
+        let polled = driver.poll(cx, |asked| answering.push(answer(&client, asked)));
+        while let Poll::Ready(Some(())) = answering.poll_next_unpin(cx) {}
         // What h2 has written in this turn leaves now.
         if let Poll::Ready(Err(error)) = cork.flush(cx) {
             tracing::debug!(%error, "a client does not take what is sent");
@@ -166,7 +172,7 @@ fn settings(client: &Client) -> (Duration, u32, Builder) {
 }
 
 /// Answers one request, unless the client takes it back.
-async fn answer(client: Rc<Client>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+async fn answer(client: &Rc<Client>, (request, mut respond): Asked) {
     let head = request.method() == Method::HEAD;
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let date = client.worker.date.value();
