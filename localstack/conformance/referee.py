@@ -8,6 +8,7 @@ list items under their modelled tag, and each error code to be one that the mode
 
 import json
 import re
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
@@ -162,6 +163,7 @@ class Referee:
         self.violations = defaultdict(set)
         self.answered = defaultdict(int)
         self.succeeded = set()
+        self._lock = threading.Lock()
 
     def watch(self, client):
         """Shows the referee every answer that `client` gets."""
@@ -169,11 +171,13 @@ class Referee:
 
     def _saw(self, operation_model, response_dict, **_):
         action = f"{operation_model.service_model.endpoint_prefix}:{operation_model.name}"
-        self.answered[action] += 1
-        objections = judge(operation_model, response_dict)
-        self.violations[action].update(text for text in objections if not text.startswith(tuple(BEYOND_MODEL)))
-        if response_dict["status_code"] < 300:
-            self.succeeded.add(action)
+        objections = [text for text in judge(operation_model, response_dict) if not text.startswith(tuple(BEYOND_MODEL))]
+        # Some checks call from several threads.
+        with self._lock:
+            self.answered[action] += 1
+            self.violations[action].update(objections)
+            if response_dict["status_code"] < 300:
+                self.succeeded.add(action)
 
 
 def judge(operation, response):

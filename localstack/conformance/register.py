@@ -44,7 +44,7 @@ def fault_model(checks):
         row, _, claim = text.strip().partition(" ")
         tests = existing(named.split(), known, named_by=f"faults.txt, {row}")
         tests += [check.row for check in checks if re.fullmatch(rf"{row}(-.+)?", check.row)]
-        tests += [f"rust:{name}" for name in RUST if name.startswith(f"f{int(row[1:]):02}_")]
+        tests += [f"rust:{name}" for name in sorted(RUST) if name.startswith(f"f{int(row[1:]):02}_")]
         found.append(Row("faults", "F", row, claim, tests))
     return found
 

@@ -1,7 +1,7 @@
 """moto as witness: an emulator by others that the same suite runs against, so that our beliefs meet a second opinion.
 
 moto has one account as long as nobody assumes a role, no clock to move, no faults and no journal: checks that need those are skipped.
-It is reset before each check and called one call at a time. Each check that fails there has to be explained in
+It is reset before each check. Each check that fails there has to be explained in
 `moto/disagreements.txt`, and each explanation has to be needed: an unexplained disagreement is either moto's mistake or ours. How its
 answers look on the wire is not judged: request ids alone make all of them differ from AWS's.
 """
@@ -85,7 +85,8 @@ def judge(checks, chosen, result, page):
         print(f"FAILED {row}: moto disagrees, and moto/disagreements.txt does not say why: {result.failures[row]}", file=sys.stderr)
     for row in unneeded:
         print(f"FAILED {row}: moto/disagreements.txt explains a disagreement that there is not", file=sys.stderr)
-    print(*counts(checks, result), sep="\n")
+    if whole:
+        print(*counts(checks, result), sep="\n")
     print(f"moto: {result.passed} passed, {result.failed} failed, {len(result.skipped)} skipped")
     return 1 if unexplained or unneeded else 0
 

@@ -3,6 +3,8 @@
 from session import refused
 from suite import check, same
 
+from .server import codes
+
 
 @check(
     "F15",
@@ -70,6 +72,34 @@ def quotas(s):
     same(limit["Max"], "1", "the limit that is told")
     s.server.admin("DELETE", "/_landfall/quotas", **where)
     s.group()
+
+
+@check(
+    "F23",
+    "D",
+    "an address whose allocation's answer was lost is there, found by its tag; a load balancer's cannot be moved, taken or exchanged",
+    "EC2 API AllocateAddress, which has no client token; ELBv2 API SetSubnets; reference F23",
+)
+def addresses(s):
+    tagged = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "owner", "Value": "me"}]}]
+    with s.fault(action="AllocateAddress", times=1, fault="drop_after"):
+        same(codes(s.ec2.allocate_address, 2, Domain="vpc", TagSpecifications=tagged), ["closed", "ok"], "two allocations")
+    mine = [{"Name": "tag:owner", "Values": ["me"]}]
+    one, two = (address["AllocationId"] for address in s.ec2.describe_addresses(Filters=mine)["Addresses"])
+
+    [subnet] = s.subnet_ids("public", 1)
+    zone = {"SubnetId": subnet, "AllocationId": one}
+    arn = s.nlb(Scheme="internet-facing", SubnetMappings=[zone])["LoadBalancerArn"]
+    [used] = s.ec2.describe_addresses(AllocationIds=[one])["Addresses"]
+    instance = s.instances()[0]["InstanceId"]
+    refused("OperationNotPermitted", s.ec2.associate_address, AllocationId=one, InstanceId=instance, AllowReassociation=True)
+    refused("OperationNotPermitted", s.ec2.disassociate_address, AssociationId=used["AssociationId"])
+    refused("InvalidIPAddress.InUse", s.ec2.release_address, AllocationId=one)
+    exchanged = {"LoadBalancerArn": arn, "SubnetMappings": [{**zone, "AllocationId": two}]}
+    refused("InvalidConfigurationRequest", s.elbv2.set_subnets, **exchanged)
+    s.elbv2.delete_load_balancer(LoadBalancerArn=arn)
+    for allocation in (one, two):
+        s.ec2.release_address(AllocationId=allocation)
 
 
 @check(

@@ -1,10 +1,12 @@
 """The server itself: isolation, the wire, the journal, faults (rows SRV-*)."""
 
+import concurrent.futures
 import itertools
+import threading
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from session import REGION, Session, refused
+from session import REGION, Session, forward, refused
 from suite import check, same
 
 
@@ -111,6 +113,69 @@ def codes(call, count, **parameters):
         except ConnectionClosedError:
             got.append("closed")
     return got
+
+
+def at_once(count, work):
+    """`work(0)` to `work(count - 1)` on threads that begin together; what they return, or the code of the error that they meet."""
+    ready = threading.Barrier(count)
+
+    def one(number):
+        ready.wait()
+        try:
+            return work(number)
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+@check(
+    "SRV-THREADS",
+    "D",
+    "of eight writers at once each sees its calls take effect whole: equal creates make one, of rivals one wins, and nothing is lost",
+    "ELBv2 API CreateLoadBalancer and CreateTargetGroup, idempotency; errors of CreateListener and AuthorizeSecurityGroupIngress",
+)
+def threads(s):
+    elbv2, ec2, count, each = s.elbv2, s.ec2, 8, 25
+    base = {"Protocol": "TCP", "Port": 80, "VpcId": s.vpc, "TargetType": "ip"}
+    settings = {"Name": "web", "Type": "network", "Scheme": "internal", "Subnets": s.subnet_ids("internal")}
+    made = at_once(count, lambda _: elbv2.create_load_balancer(**settings)["LoadBalancers"][0]["LoadBalancerArn"])
+    same(len(set(made)), 1, "load balancers of one name")
+    made = at_once(count, lambda _: elbv2.create_target_group(Name="web", **base)["TargetGroups"][0]["TargetGroupArn"])
+    same(len(set(made)), 1, "target groups of one name")
+
+    def write(number):
+        """Makes groups, tags them, and deletes every other: those that it left."""
+        left = set()
+        for step in range(each):
+            [group] = elbv2.create_target_group(Name=f"tg-{number}-{step}", **base)["TargetGroups"]
+            arn = group["TargetGroupArn"]
+            elbv2.add_tags(ResourceArns=[arn], Tags=[{"Key": "writer", "Value": str(number)}])
+            if step % 2:
+                elbv2.delete_target_group(TargetGroupArn=arn)
+            else:
+                left.add(arn)
+            elbv2.describe_target_groups(PageSize=20)
+        return left
+
+    outcomes = at_once(count, write)
+    same([outcome for outcome in outcomes if isinstance(outcome, str)], [], "errors of writers")
+    pages = elbv2.get_paginator("describe_target_groups").paginate()
+    left = sorted(group["TargetGroupArn"] for page in pages for group in page["TargetGroups"])
+    same(left, sorted({made[0]}.union(*outcomes)), "target groups at the end")
+    for number, arns in enumerate(outcomes):
+        tags = elbv2.describe_tags(ResourceArns=sorted(arns))["TagDescriptions"]
+        same({tag["Value"] for entry in tags for tag in entry["Tags"]}, {str(number)}, "tags of a writer's groups")
+
+    balancer, rivals = s.nlb(), [s.group() for _ in range(count)]
+    arguments = {"LoadBalancerArn": balancer["LoadBalancerArn"], "Protocol": "TCP", "Port": 80}
+    got = at_once(count, lambda number: elbv2.create_listener(DefaultActions=forward(rivals[number]), **arguments) and "ok")
+    same(sorted(got), ["DuplicateListener"] * (count - 1) + ["ok"], "listeners on one port")
+    permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    rule = {"GroupId": s.security_group(), "IpPermissions": [permission]}
+    got = at_once(count, lambda _: ec2.authorize_security_group_ingress(**rule) and "ok")
+    same(sorted(got), ["InvalidPermission.Duplicate"] * (count - 1) + ["ok"], "one rule")
 
 
 @check(

@@ -85,7 +85,9 @@ pub(super) fn describe(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiErro
         xml.text("reservationId", format!("r-{}", listed.instance.id.trim_start_matches("i-")));
         xml.text("ownerId", &state.place.account);
         xml.texts("groupSet", Vec::<String>::new());
-        xml.list("instancesSet", [listed.instance], |xml, instance| show::instance(xml, instance, network, &state.place));
+        xml.list("instancesSet", [listed.instance], |xml, instance| {
+            show::instance(xml, instance, instance.state.code(), network, &state.place);
+        });
     });
     out.optional("nextToken", page.next);
     Ok(())
@@ -103,7 +105,7 @@ pub(super) fn terminate(call: &mut Call<'_>, out: &mut Xml) -> Result<(), ApiErr
     change(call, out, InstanceState::Terminated)
 }
 
-/// Puts instances in another state, at once: the states in between are not emulated.
+/// Puts instances in another state, at once: only the answer shows the state in between.
 fn change(call: &mut Call<'_>, out: &mut Xml, to: InstanceState) -> Result<(), ApiError> {
     let ids = call.params.texts("InstanceId");
     for id in &ids {
@@ -130,8 +132,8 @@ fn change(call: &mut Call<'_>, out: &mut Xml, to: InstanceState) -> Result<(), A
     }
     out.list("instancesSet", changes, |xml, (id, before)| {
         xml.text("instanceId", id);
-        for (name, state) in [("currentState", to), ("previousState", before)] {
-            let (code, text) = state.code();
+        let current = if before == to { to.code() } else { to.coming() };
+        for (name, (code, text)) in [("currentState", current), ("previousState", before.code())] {
             xml.within(name, |xml| {
                 xml.text("code", code);
                 xml.text("name", text);

@@ -69,7 +69,9 @@ fn answer(call: &Call<'_>, out: &mut Xml, ids: &[String]) {
     out.text("reservationId", format!("r-{}", ids.first().map(String::as_str).unwrap_or_default().trim_start_matches("i-")));
     out.text("ownerId", &state.place.account);
     out.texts("groupSet", Vec::<String>::new());
-    out.list("instancesSet", launched, |xml, instance| show::instance(xml, instance, &state.network, &state.place));
+    out.list("instancesSet", launched, |xml, instance| {
+        show::instance(xml, instance, InstanceState::Running.coming(), &state.network, &state.place);
+    });
 }
 
 /// The groups that a call names, else the VPC's default one.

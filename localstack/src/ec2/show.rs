@@ -140,8 +140,9 @@ pub(super) fn internet_gateway(xml: &mut Xml, gateway: &InternetGateway, place: 
     tags(xml, &gateway.tags);
 }
 
-pub(super) fn instance(xml: &mut Xml, instance: &Instance, network: &Network, place: &Place) {
-    let (code, name) = instance.state.code();
+/// `state`: its code and name, which an answer to a change shows on their way.
+pub(super) fn instance(xml: &mut Xml, instance: &Instance, state: (u16, &str), network: &Network, place: &Place) {
+    let (code, name) = state;
     let interface = network.interfaces.get(&instance.interface_id);
     xml.text("instanceId", &instance.id);
     xml.text("imageId", &instance.image);

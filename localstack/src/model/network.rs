@@ -158,6 +158,15 @@ impl InstanceState {
             Self::Terminated => (48, "terminated"),
         }
     }
+
+    /// Code and name of the state on the way here, which the answer to the change shows.
+    pub(crate) fn coming(self) -> (u16, &'static str) {
+        match self {
+            Self::Running => (0, "pending"),
+            Self::Stopped => (64, "stopping"),
+            Self::Terminated => (32, "shutting-down"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
