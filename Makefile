@@ -35,6 +35,10 @@ unit: ## The fast tests only
 it: ## Integration tests on the real API server and the emulator (FILTER=name runs some)
 	@tools/integration.sh $(FILTER)
 
+.PHONY: containers
+containers: ## The emulator's image and the checks of tests/containers (starts Docker where none runs)
+	@tools/docker.sh tools/containers.sh $(FILTER)
+
 .PHONY: fuzz
 fuzz: ## Fuzzes a parser for long (TARGET=http1|proxy_protocol|routes|forwarded, RUNS=number, SEED=number)
 	@tools/fuzz.sh "$(TARGET)" "$(RUNS)" "$(SEED)"
