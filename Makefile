@@ -20,7 +20,7 @@ down: ## End it
 	@tools/up.sh down
 
 .PHONY: test
-test: ## Everything: lint, unit, integration on a real API server, traffic, docs
+test: ## Everything: lint, unit, containers, integration on a real API server, traffic, docs
 	@tools/test.sh
 
 .PHONY: lint

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(this.lives(), Some(true));
         // The number is in use again, by a process that started later.
         assert_eq!(Owner { started: this.started + 1, ..this.clone() }.lives(), Some(false));
-        assert_eq!(Owner { place: "another boot".to_owned(), ..this.clone() }.lives(), None);
+        assert_eq!(Owner { place: "another boot".to_owned(), ..this }.lives(), None);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let its = Owner { process: child.id(), started: started(child.id()).unwrap(), ..this };
         assert_eq!(its.lives(), Some(true));

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         }
     }
     let trials =
-        running.iter().flat_map(|(name, aws)| checks().into_iter().map(|check| trial(check, name, aws, &runtime, &matrix)));
+        running.iter().flat_map(|(name, aws)| checks().into_iter().map(|check| trial(&check, name, aws, &runtime, &matrix)));
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     println!("{}", matrix.lock().unwrap_or_else(PoisonError::into_inner));
     for (backend, lacks) in &skipped {
@@ -100,20 +100,21 @@ fn title(backend: &str, check: &Check) -> String {
 }
 
 /// The check on one back end; ignored where something is lacking.
-fn trial(check: Check, backend: &str, aws: &Running, runtime: &Arc<Runtime>, matrix: &Arc<Mutex<Matrix>>) -> Trial {
-    let name = title(backend, &check);
+fn trial(check: &Check, backend: &str, aws: &Running, runtime: &Arc<Runtime>, matrix: &Arc<Mutex<Matrix>>) -> Trial {
+    let name = title(backend, check);
     let lacking = aws.lock().unwrap().capabilities().lacking(check.needs);
     if let Some(capability) = lacking {
         matrix.lock().unwrap().record(check.name, backend, Outcome::Lacks(capability.to_string()));
         return Trial::test(name, || Ok(())).with_kind(format!("lacks {capability}")).with_ignored_flag(true);
     }
+    let (test, run) = (check.name, check.run);
     let (backend, aws, runtime, matrix) = (backend.to_owned(), Arc::clone(aws), Arc::clone(runtime), Arc::clone(matrix));
     Trial::test(name, move || {
         // A failed check before this one is no reason to fail.
         let aws = aws.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = catch_unwind(AssertUnwindSafe(|| (check.run)(&runtime, &aws)));
+        let result = catch_unwind(AssertUnwindSafe(|| run(&runtime, &aws)));
         let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
-        matrix.lock().unwrap_or_else(PoisonError::into_inner).record(check.name, &backend, outcome);
+        matrix.lock().unwrap_or_else(PoisonError::into_inner).record(test, &backend, outcome);
         drop(aws);
         result.map_or_else(|panic| resume_unwind(panic), Ok)
     })
