@@ -10,7 +10,14 @@ need cargo
 docker=
 if docker version >/dev/null 2>&1; then docker=1; fi
 
-[[ -z $docker ]] || tools/image.sh localstack
+# What an image FROM scratch is for: it is pulled, or loaded from a cache, before each run of somebody's tests.
+LIMIT=15000000
+
+if [[ -n $docker ]]; then
+  tools/image.sh localstack
+  size=$(docker image inspect --format '{{.Size}}' landfall-localstack:latest)
+  ((size <= LIMIT)) || { echo "the image has $size bytes, $LIMIT are its limit" >&2; exit 1; }
+fi
 cargo test --quiet --workspace --test backends -- "$@"
 [[ -n $docker ]] || exit 0
 venv=$(optional tools/python-venv.sh tests/clients/testcontainers/requirements.txt)
