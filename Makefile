@@ -20,7 +20,7 @@ down: ## End it
 	@tools/up.sh down
 
 .PHONY: test
-test: ## Everything: lint, unit, integration on a real API server, traffic, docs
+test: ## Everything: lint, unit, containers, integration on a real API server, traffic, docs
 	@tools/test.sh
 
 .PHONY: lint
@@ -34,6 +34,10 @@ unit: ## The fast tests only
 .PHONY: it
 it: ## Integration tests on the real API server and the emulator (FILTER=name runs some)
 	@tools/integration.sh $(FILTER)
+
+.PHONY: containers
+containers: ## The emulator's image and the checks of tests/containers (starts Docker where none runs)
+	@tools/docker.sh tools/containers.sh $(FILTER)
 
 .PHONY: fuzz
 fuzz: ## Fuzzes a parser for long (TARGET=http1|proxy_protocol|routes|forwarded, RUNS=number, SEED=number)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# LocalStack's init hook: a VPC with an internet gateway and two public subnets. For landfall-localstack the same is a file, --seed-world.
+# LocalStack's init hook: a VPC with an internet gateway and two public subnets. For landfall-localstack the same is a file, --seed.
 set -euo pipefail
 
 # create KIND QUERY ARGUMENT... : makes it, and prints its id.

@@ -11,4 +11,4 @@ export LANDFALL_KUBERNETES LANDFALL_CLIENTS LANDFALL_PYTHON=${LANDFALL_PYTHON:+$
 export LANDFALL_WORKDIR=${LANDFALL_WORKDIR:-$TARGET/it}
 rm -rf "$LANDFALL_WORKDIR"; mkdir -p "$LANDFALL_WORKDIR"
 cargo build --quiet --workspace --all-targets
-cargo test --quiet --workspace --test '*' -- "$@"
+cargo test --quiet --workspace --test it --test self -- "$@"
