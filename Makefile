@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 .PHONY: help
 help: ## This list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 25
 
 .PHONY: demo
 demo: ## The tutorial, end to end: Service and Ingress -> NLB -> pods, on this machine
@@ -54,6 +54,10 @@ bench-proxy: ## CPU, memory and system calls of the data plane, beside nginx and
 .PHONY: bench-routes
 bench-routes: ## What the route table costs, and how soon a change is in force with 1,000 Ingresses under load
 	@tools/bench-routes.sh
+
+.PHONY: bench-localstack
+bench-localstack: ## What the emulator costs, beside moto and HAProxy
+	@tools/bench-localstack.sh
 
 .PHONY: witness-lbc
 witness-lbc: ## The AWS Load Balancer Controller on the emulator (LBC_BIN=its binary, LBC_CRDS=its config/crd/bases)

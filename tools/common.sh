@@ -93,17 +93,17 @@ static_bench() {
     grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | grep "/$name-" | tail -n 1
 }
 
-# into_readme NAME FILE : puts FILE between README.md's marks of that name, with the command, the day and the machine.
+# into_readme NAME FILE [README] : puts FILE between README.md's marks of that name, with the command, the day and the machine.
 into_readme() {
-  local name=$1 file=$2
+  local name=$1 file=$2 readme=${3:-README.md}
   {
-    sed "/<!-- $name -->/q" README.md
+    sed "/<!-- $name -->/q" "$readme"
     printf '\n`tools/%s.sh --readme`, %s, %s CPUs:\n\n' "$name" "$(date --utc +%F)" "$(nproc)"
     cat "$file"
     echo
-    sed -n "/<!-- \/$name -->/,\$p" README.md
+    sed -n "/<!-- \/$name -->/,\$p" "$readme"
   } >"$file.readme"
-  cp "$file.readme" README.md
+  cp "$file.readme" "$readme"
 }
 
 # Pinned Kubernetes binaries; prints their folder.

@@ -1,7 +1,8 @@
 //! The record of every call: who asked what of which account and region, and what came of it.
 //!
 //! A ring behind one lock; `journal/entry.rs` is what one call leaves behind, `journal/filter.rs` picks calls. Written before the caller sees
-//! the answer, so a test that acts on an entry acts before the caller can. `server/journal.rs` serves it over HTTP.
+//! the answer, so a test that acts on an entry acts before the caller can; and while the call still holds its account's state, so that
+//! the entries of an account in a region stand in the order of their calls' effects. `server/journal.rs` serves it over HTTP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -199,17 +199,16 @@ impl Shared {
             form: &form,
             now: time,
         });
-        if !picked.delay.is_zero() {
-            tokio::time::sleep(picked.delay).await;
-        }
         let query: Query = (protocol, caller.account.clone(), caller.region.clone(), service.clone(), form.clone());
         let asked = Asked { account: &caller.account, service: &service, action: &action };
         let known = SERVICES.iter().copied().find(|known| known.name == service);
         let refuse = |error: &ApiError| protocol.refuse(known, error, REQUEST_ID);
         // What cannot be told from another read is not one of those that are remembered.
         let read = !is_write(&action) && readable.is_ok();
-        let effect = |stale| self.effect(head, body, query, read, stale);
-        let (outcome, reply) = inject::carry_out(&picked, asked, refuse, effect).await;
+        let (outcome, reply) = match inject::before(&picked, asked, refuse).await {
+            Some(spoilt) => spoilt,
+            None => inject::after(&picked, self.effect(head, body, query, read, picked.stale()).await, refuse),
+        };
         form.retain(|key, _| key != "Action" && key != "Version");
         self.journal.record(Entry {
             sequence: 0,
@@ -232,17 +231,17 @@ impl Shared {
     /// Asks the endpoint; a stale read gets the last answer to the same query, if there is one that is not too old.
     async fn effect(&self, head: &Parts, body: Bytes, query: Query, read: bool, stale: Option<Duration>) -> Effect {
         if let Some(answer) = stale.and_then(|lag| self.remembered(&query, lag)) {
-            return (Outcome::Ok, Ok(answer));
+            return (Outcome::Ok, answer);
         }
         let answer = match self.upstream.ask(head, body).await {
             Ok(answer) => answer,
-            Err(problem) => return (Outcome::Error { code: String::new(), status: 502 }, Ok(unreachable(&problem))),
+            Err(problem) => return (Outcome::Error { code: String::new(), status: 502 }, unreachable(&problem)),
         };
         let outcome = upstream::outcome(&answer);
         if read && outcome == Outcome::Ok && !self.faults.longest_lag().is_zero() {
             self.remember(query, answer.clone());
         }
-        (outcome, Ok(answer))
+        (outcome, answer)
     }
 
     fn remember(&self, query: Query, answer: Response<Bytes>) {

@@ -2,6 +2,7 @@
 
 mod admin;
 pub(crate) mod client;
+mod concurrency;
 mod ends;
 mod fault_model;
 mod journal;

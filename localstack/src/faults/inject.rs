@@ -1,6 +1,7 @@
 //! Does to a call what was picked for it, whoever answers it.
 //!
-//! Imports its siblings and `server` for answers. The effect is a function: the emulator carries the call out, the proxy asks its upstream.
+//! Imports its siblings and `server` for answers. Between [`before`] and [`after`] the emulator carries the call out, or the proxy asks its
+//! upstream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,58 +23,54 @@ use crate::server::{Answer, Closed, whole};
 use crate::xml;
 
 /// What came of a call, and the answer as it would be sent.
-pub(crate) type Effect = (Outcome, Result<Response<Bytes>, Closed>);
+pub(crate) type Effect = (Outcome, Response<Bytes>);
 
-/// Answers a call with what was picked for it. `effect` carries it out, as a read of so long ago if that is given; `refuse` words an error.
-pub(crate) async fn carry_out<F>(
-    picked: &Picked,
-    asked: Asked<'_>,
-    refuse: impl Fn(&ApiError) -> Response<Bytes>,
-    effect: impl FnOnce(Option<Duration>) -> F,
-) -> (Outcome, Result<Answer, Closed>)
-where
-    F: Future<Output = Effect>,
-{
-    let refused =
-        |error: &ApiError| (Outcome::Error { code: error.code.clone(), status: error.status }, Ok(whole(refuse(error))));
-    match &picked.fault {
-        None => finish(effect(None).await),
-        Some(Fault::StaleRead(lag)) => finish(effect(Some(*lag)).await),
-        Some(Fault::ErrorAfter { code, status, message }) => match effect(None).await {
-            (Outcome::Ok, _) => refused(&ApiError::new(code, message).with_status(*status)),
-            other => finish(other),
-        },
-        Some(Fault::DropAfter) => {
-            // What the call did stands; its caller learns nothing, not even a failure.
-            let _ = effect(None).await;
-            (Outcome::Dropped, Err(Closed))
-        }
-        Some(Fault::Hang(duration)) => {
+/// What the caller is told in the end; the first is for the journal.
+pub(crate) type Told = (Outcome, Result<Answer, Closed>);
+
+/// Lets a call wait, and answers it if it is not to take place. `refuse` words an error. Every wait is here: what follows happens at once.
+pub(crate) async fn before(picked: &Picked, asked: Asked<'_>, refuse: impl Fn(&ApiError) -> Response<Bytes>) -> Option<Told> {
+    if !picked.delay.is_zero() {
+        tokio::time::sleep(picked.delay).await;
+    }
+    match picked.fault.as_ref()? {
+        Fault::StaleRead(_) | Fault::ErrorAfter { .. } | Fault::DropAfter | Fault::Truncate | Fault::Replace { .. } => None,
+        Fault::Hang(duration) => {
             tokio::time::sleep(*duration).await;
-            (Outcome::Dropped, Err(Closed))
+            Some((Outcome::Dropped, Err(Closed)))
         }
-        Some(Fault::Html500) => {
+        Fault::Html500 => {
             let page = "<html><body><h1>500 Internal Server Error</h1></body></html>\n".to_owned();
-            (Outcome::Error { code: String::new(), status: 500 }, Ok(crate::server::respond(500, "text/html", page)))
+            Some((Outcome::Error { code: String::new(), status: 500 }, Ok(crate::server::respond(500, "text/html", page))))
         }
-        Some(Fault::Truncate) => match effect(None).await {
-            (_, Ok(answer)) => (Outcome::Dropped, Ok(half(answer))),
-            other => finish(other),
-        },
-        Some(Fault::Replace { element, text }) => {
-            let (outcome, answer) = effect(None).await;
-            finish((outcome, answer.map(|answer| replace_in(answer, element, text))))
-        }
-        Some(fault) => match fault.refusal(asked) {
-            Some(error) => refused(&error),
+        fault => Some(match fault.refusal(asked) {
+            Some(error) => (Outcome::of(&error), Ok(whole(refuse(&error)))),
             // `DropBefore`; what combines with others is never here.
             None => (Outcome::Dropped, Err(Closed)),
-        },
+        }),
     }
 }
 
-fn finish((outcome, answer): Effect) -> (Outcome, Result<Answer, Closed>) {
-    (outcome, answer.map(whole))
+/// What the caller is told of a call that has taken place.
+pub(crate) fn after(picked: &Picked, (outcome, answer): Effect, refuse: impl Fn(&ApiError) -> Response<Bytes>) -> Told {
+    match &picked.fault {
+        Some(Fault::ErrorAfter { code, status, message }) if outcome == Outcome::Ok => {
+            let error = ApiError::new(code, message).with_status(*status);
+            (Outcome::of(&error), Ok(whole(refuse(&error))))
+        }
+        // What the call did stands; its caller learns nothing, not even a failure.
+        Some(Fault::DropAfter) => (Outcome::Dropped, Err(Closed)),
+        Some(Fault::Truncate) => (Outcome::Dropped, Ok(half(answer))),
+        Some(Fault::Replace { element, text }) => (outcome, Ok(whole(replace_in(answer, element, text)))),
+        _ => (outcome, Ok(whole(answer))),
+    }
+}
+
+impl Picked {
+    /// How old the answer to a read is to be, on purpose.
+    pub(crate) fn stale(&self) -> Option<Duration> {
+        if let Some(Fault::StaleRead(lag)) = &self.fault { Some(*lag) } else { None }
+    }
 }
 
 /// An answer that promises all and ends in the middle.

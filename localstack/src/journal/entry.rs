@@ -1,4 +1,4 @@
-//! What one call leaves behind in the journal. Imports nothing of the crate.
+//! What one call leaves behind in the journal. Imports `error`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::error::ApiError;
+
 /// One call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// Rises by one with each call, never reused, not even after [`crate::Journal::clear`].
+    /// Rises by one with each call, never reused, not even after [`crate::Journal::clear`]. Within an account and region it is the order in
+    /// which calls took effect.
     pub sequence: u64,
     /// When the call arrived, on the emulator's clock.
     #[serde(serialize_with = "as_text")]
@@ -54,6 +57,13 @@ pub enum Outcome {
     },
     /// Nothing: the connection was closed.
     Dropped,
+}
+
+impl Outcome {
+    /// A refusal.
+    pub(crate) fn of(error: &ApiError) -> Self {
+        Self::Error { code: error.code.clone(), status: error.status }
+    }
 }
 
 /// Last parts of the names of parameters whose values nobody should find in a record (ACM, IAM, STS, EC2, OIDC actions of listeners).

@@ -2,25 +2,22 @@
 //!
 //! Imports the services, `faults`, `journal`, `shared`. Signatures are not checked: the credential scope tells service, region and account.
 
-use std::collections::BTreeMap;
-use std::future;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::http::request::Parts;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::protocol::Protocol;
 use super::{Answer, Closed, whole};
 use crate::clock::after;
 use crate::error::ApiError;
-use crate::faults::inject::{self, Effect};
-use crate::faults::{Asked, Edit, Subject};
-use crate::journal::{Entry, Outcome, is_write};
-use crate::model::State;
+use crate::faults::{Asked, Edit, Picked, Subject, inject};
+use crate::journal::{Entry, Journal, Outcome, is_write};
+use crate::model::{Place, State};
 use crate::query::Form;
 use crate::region::BY_HAND;
 use crate::service::Service;
@@ -65,7 +62,7 @@ impl Caller {
 /// Answers one call, or lets its connection be closed.
 pub(super) async fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> Result<Answer, Closed> {
     let caller = Caller::read(&head.headers);
-    let (protocol, mut form, readable) = Protocol::read(head, body);
+    let (protocol, form, readable) = Protocol::read(head, body);
     let version = form.get("Version").cloned().unwrap_or_default();
     let request_id = shared.request_id();
     let named = |service: &&&Service| match &caller.service {
@@ -81,123 +78,146 @@ pub(super) async fn answer(head: &Parts, body: &[u8], shared: &Arc<Shared>) -> R
             ApiError::new("InvalidAction", format!("The service '{asked}' is not emulated; there are {}", names.join(", ")));
         return Ok(whole(protocol.refuse(None, &error, &request_id)));
     };
-    let action = form.get("Action").cloned().unwrap_or_default();
-    let arrived = Instant::now();
-    let time = shared.clock.now();
+    let call = OneCall { arrival: Arrival::new(shared, caller, service, form, request_id), protocol, readable, shared };
+    let Arrival { caller, form, .. } = &call.arrival;
+    let action = form.get("Action").map(String::as_str).unwrap_or_default();
     let picked = shared.faults.pick(&Subject {
         account: &caller.account,
         region: &caller.region,
         user_agent: &caller.user_agent,
         service: service.name,
-        action: &action,
-        form: &form,
-        now: time,
-    });
-    if !picked.delay.is_zero() {
-        tokio::time::sleep(picked.delay).await;
-    }
-    let state = shared.account(&caller.account, &caller.region);
-    let call = OneCall { service, protocol, form: &form, readable: &readable, request_id: &request_id, shared, state: &state };
-    let (outcome, reply, fault) = match call.denied(&caller) {
-        Some(error) => (failed(&error), Ok(whole(call.refuse(&error))), Some("policy".to_owned())),
-        None => {
-            let asked = Asked { account: &caller.account, service: service.name, action: &action };
-            let effect = |stale| future::ready(call.effect(stale, &picked.edits));
-            let (outcome, reply) = inject::carry_out(&picked, asked, |error| call.refuse(error), effect).await;
-            (outcome, reply, inject::describe(&picked))
-        }
-    };
-    if matches!(outcome, Outcome::Error { .. })
-        && let Some(what) = service.unsupported(&form)
-    {
-        shared.count_unsupported(what);
-    }
-    form.retain(|key, _| key != "Action" && key != "Version");
-    shared.journal.record(Entry {
-        sequence: 0,
-        time,
-        account: caller.account,
-        region: caller.region,
-        user_agent: caller.user_agent,
-        service: service.name.to_owned(),
-        write: is_write(&action),
         action,
-        parameters: form,
-        result: outcome,
-        fault,
-        duration: arrived.elapsed(),
-        request_id,
+        form,
+        now: call.arrival.time,
     });
-    reply
+    let asked = Asked { account: &caller.account, service: service.name, action };
+    match inject::before(&picked, asked, |error| call.refuse(error)).await {
+        Some((outcome, reply)) => {
+            call.record(outcome, inject::describe(&picked));
+            reply
+        }
+        None => call.take_place(&picked),
+    }
 }
 
-/// A call whose service is known.
+/// A call whose service is known, until it is in the journal.
+struct Arrival {
+    caller: Caller,
+    service: &'static Service,
+    form: Form,
+    time: Timestamp,
+    at: Instant,
+    request_id: String,
+}
+
+impl Arrival {
+    fn new(shared: &Shared, caller: Caller, service: &'static Service, form: Form, request_id: String) -> Self {
+        Self { caller, service, form, time: shared.clock.now(), at: Instant::now(), request_id }
+    }
+
+    /// Leaves its entry. A call that looks at a state does it while it holds that: entries stand in the order of their calls' effects.
+    fn record(mut self, journal: &Journal, result: Outcome, fault: Option<String>) {
+        let action = self.form.remove("Action").unwrap_or_default();
+        self.form.remove("Version");
+        journal.record(Entry {
+            sequence: 0,
+            time: self.time,
+            account: self.caller.account,
+            region: self.caller.region,
+            user_agent: self.caller.user_agent,
+            service: self.service.name.to_owned(),
+            write: is_write(&action),
+            action,
+            parameters: self.form,
+            result,
+            fault,
+            duration: self.at.elapsed(),
+            request_id: self.request_id,
+        });
+    }
+}
+
+/// A call over HTTP.
 struct OneCall<'a> {
-    service: &'a Service,
+    arrival: Arrival,
     protocol: Protocol,
-    form: &'a Form,
     /// What was wrong with its body.
-    readable: &'a Result<(), ApiError>,
-    request_id: &'a str,
+    readable: Result<(), ApiError>,
     shared: &'a Arc<Shared>,
-    state: &'a Arc<Mutex<State>>,
 }
 
 impl OneCall<'_> {
-    /// What the policy in force has against it.
-    fn denied(&self, caller: &Caller) -> Option<ApiError> {
-        let policy = self.shared.policy.of(&caller.account)?;
-        let agent = &caller.user_agent;
-        self.shared.with(self.state, |state, _, _| policy.refusal(self.service.name, self.form, state, agent))
-    }
-
-    /// Carries the call out, as a read of so long ago if that is given, and then what others do because of it.
-    fn effect(&self, stale: Option<Duration>, edits: &[Edit]) -> Effect {
-        let Self { service, protocol, form, readable, request_id, shared, state } = *self;
-        let result = readable.clone().and_then(|()| {
-            shared.with(state, |state, now, durations| consistency::run(service, form, state, now, durations, stale, request_id))
+    /// Carries the call out, and then what others do because of it.
+    fn take_place(self, picked: &Picked) -> Result<Answer, Closed> {
+        let (shared, caller) = (self.shared, &self.arrival.caller);
+        let policy = shared.policy.of(&caller.account);
+        let state = shared.account(&caller.account, &caller.region);
+        let (reply, edits) = shared.with(&state, |state, now, durations| {
+            let Arrival { caller, service, form, request_id, .. } = &self.arrival;
+            if let Some(error) = policy.and_then(|policy| policy.refusal(service.name, form, state, &caller.user_agent)) {
+                let reply = whole(self.refuse(&error));
+                self.record(Outcome::of(&error), Some("policy".to_owned()));
+                return (Ok(reply), Vec::new());
+            }
+            let run = |()| consistency::run(service, form, state, now, durations, picked.stale(), request_id);
+            let result = self.readable.clone().and_then(run);
+            let edits = picked.edits.iter().map(|edit| filled(edit, result.as_deref().unwrap_or_default(), form)).collect();
+            let effect = match result {
+                Ok(body) => (Outcome::Ok, self.protocol.answer(200, body, request_id)),
+                Err(error) => (Outcome::of(&error), self.refuse(&error)),
+            };
+            let (outcome, reply) = inject::after(picked, effect, |error| self.refuse(error));
+            self.record(outcome, inject::describe(picked));
+            (reply, edits)
         });
-        let answer = result.as_deref().unwrap_or_default();
         for edit in edits {
-            self.edit(edit, answer);
+            carry_out(edit, shared, &state);
         }
-        match result {
-            Ok(body) => (Outcome::Ok, Ok(protocol.answer(200, body, request_id))),
-            Err(error) => (failed(&error), Ok(self.refuse(&error))),
-        }
-    }
-
-    fn edit(&self, edit: &Edit, answer: &str) {
-        let filled: Vec<(String, String)> =
-            edit.parameters.iter().map(|(name, value)| (name.clone(), fill(value, answer, self.form))).collect();
-        let (state, edit) = (Arc::clone(self.state), edit.clone());
-        let (clock, delay) = (self.shared.clock.clone(), edit.after);
-        let work = move |shared: &Shared| {
-            let parameters: Vec<(&str, &str)> = filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            if let Err(error) = by_hand(shared, &state, &edit.service, &edit.action, &parameters) {
-                tracing::warn!(action = edit.action, %error, "an edit on purpose was refused");
-            }
-        };
-        if delay.is_zero() {
-            return work(self.shared);
-        }
-        // The emulator is not kept alive for it: with the one goes the other.
-        let (shared, when) = (Arc::downgrade(self.shared), after(clock.now(), delay));
-        tokio::spawn(async move {
-            clock.sleep_until(when).await;
-            if let Some(shared) = shared.upgrade() {
-                work(&shared);
-            }
-        });
+        reply
     }
 
     fn refuse(&self, error: &ApiError) -> Response<Bytes> {
-        self.protocol.refuse(Some(self.service), error, self.request_id)
+        self.protocol.refuse(Some(self.arrival.service), error, &self.arrival.request_id)
+    }
+
+    /// Leaves its entry, and counts what it asked for that is not emulated.
+    fn record(self, outcome: Outcome, fault: Option<String>) {
+        let Arrival { service, form, .. } = &self.arrival;
+        if matches!(outcome, Outcome::Error { .. })
+            && let Some(what) = service.unsupported(form)
+        {
+            self.shared.count_unsupported(what);
+        }
+        self.arrival.record(&self.shared.journal, outcome, fault);
     }
 }
 
-fn failed(error: &ApiError) -> Outcome {
-    Outcome::Error { code: error.code.clone(), status: error.status }
+/// The edit with what it takes from the call that it follows, and from the answer to that.
+fn filled(edit: &Edit, answer: &str, form: &Form) -> Edit {
+    let fill = |(name, value): (&String, &String)| (name.clone(), fill(value, answer, form));
+    Edit { parameters: edit.parameters.iter().map(fill).collect(), ..edit.clone() }
+}
+
+/// Makes the call of somebody else, at once or later.
+fn carry_out(edit: Edit, shared: &Arc<Shared>, state: &Arc<Mutex<State>>) {
+    let (state, clock, delay) = (Arc::clone(state), shared.clock.clone(), edit.after);
+    let work = move |shared: &Shared| {
+        let parameters: Vec<(&str, &str)> = edit.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if let Err(error) = by_hand(shared, &state, &edit.service, &edit.action, &parameters) {
+            tracing::warn!(action = edit.action, %error, "an edit on purpose was refused");
+        }
+    };
+    if delay.is_zero() {
+        return work(shared);
+    }
+    // The emulator is not kept alive for it: with the one goes the other.
+    let (shared, when) = (Arc::downgrade(shared), after(clock.now(), delay));
+    tokio::spawn(async move {
+        clock.sleep_until(when).await;
+        if let Some(shared) = shared.upgrade() {
+            work(&shared);
+        }
+    });
 }
 
 /// `value` with `{Name}` replaced: by the text of the first such element (in JSON: member) of the answer, or else by the call's own parameter.
@@ -229,30 +249,15 @@ pub(crate) fn by_hand(
         .iter()
         .find(|known| known.name == service)
         .ok_or_else(|| ApiError::new("InvalidAction", format!("The service '{service}' is not emulated")))?;
-    let parameters: BTreeMap<String, String> =
-        parameters.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let mut form = parameters.clone();
+    let mut form: Form = parameters.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     form.insert("Action".to_owned(), action.to_owned());
-    let (request_id, arrived) = (shared.request_id(), Instant::now());
-    let (place, time, result) = shared
-        .with(state, |state, now, durations| (state.place.clone(), now, service.run(&form, state, now, durations, &request_id)));
-    shared.journal.record(Entry {
-        sequence: 0,
-        time,
-        account: place.account,
-        region: place.region,
-        user_agent: BY_HAND.to_owned(),
-        service: service.name.to_owned(),
-        action: action.to_owned(),
-        parameters,
-        result: match &result {
-            Ok(_) => Outcome::Ok,
-            Err(error) => Outcome::Error { code: error.code.clone(), status: error.status },
-        },
-        fault: None,
-        duration: arrived.elapsed(),
-        write: is_write(action),
-        request_id,
-    });
-    result
+    let request_id = shared.request_id();
+    shared.with(state, |state, now, durations| {
+        let Place { account, region } = state.place.clone();
+        let caller = Caller { account, region, service: None, user_agent: BY_HAND.to_owned() };
+        let arrival = Arrival::new(shared, caller, service, form, request_id);
+        let result = service.run(&arrival.form, state, now, durations, &arrival.request_id);
+        arrival.record(&shared.journal, result.as_ref().map_or_else(Outcome::of, |_| Outcome::Ok), None);
+        result
+    })
 }
