@@ -23,6 +23,7 @@ need() {
         unshare | nsenter) echo "  $tool: Debian/Ubuntu: apt-get install util-linux" ;;
         h2load) echo "  h2load: Debian/Ubuntu: apt-get install nghttp2-client" ;;
         taskset | chrt) echo "  $tool: Debian/Ubuntu: apt-get install util-linux" ;;
+        strip) echo "  strip: Debian/Ubuntu: apt-get install binutils" ;;
         nginx) echo "  nginx: Debian/Ubuntu: apt-get install nginx-light" ;;
         *) echo "  $tool: Debian/Ubuntu: apt-get install $tool" ;;
       esac

@@ -27,7 +27,9 @@ landfall() {
 }
 
 localstack() {
-  cp "$(static_binary landfall-localstack)" "$CONTEXT/landfall-localstack"
+  need strip
+  # A seventh of it is names of functions, for backtraces; who debugs has the binary in the target folder.
+  strip --strip-all -o "$CONTEXT/landfall-localstack" "$(static_binary landfall-localstack)"
   build landfall-localstack localstack/Dockerfile
 }
 
