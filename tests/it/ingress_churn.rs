@@ -51,7 +51,7 @@ struct Limits {
 const SHIPPED: Limits = Limits { in_force: Duration::from_millis(100), writes: 0, rate: 49.0 };
 
 /// Of a debug build, where the data plane, its clients, its endpoints and the cluster share two cores with other builds.
-const BUSY: Limits = Limits { in_force: Duration::from_millis(500), writes: 5, rate: 20.0 };
+const BUSY: Limits = Limits { in_force: Duration::from_millis(1500), writes: 5, rate: 20.0 };
 
 /// Resident memory after the churn, and after all Ingresses were deleted and made anew: as a multiple of that after loading.
 const GROWTH: f64 = 1.25;
