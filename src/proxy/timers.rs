@@ -106,10 +106,6 @@ impl Timer {
         self.change(|entry| entry.deadline = Some(deadline));
     }
 
-    pub(super) fn clear(&self) {
-        self.change(|entry| entry.deadline = None);
-    }
-
     /// Ready once the deadline has passed; else wakes at it.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let mut slots = self.timers.slots.borrow_mut();
@@ -172,11 +168,5 @@ mod tests {
             assert_eq!(timers.within(Duration::ZERO, async { 1 }).await, Some(1));
         }
         assert_eq!(timers.slots.borrow().entries.len(), 1);
-        let timer = timers.timer();
-        timer.set_after(Duration::ZERO);
-        timer.clear();
-        tokio::time::advance(Duration::from_secs(9)).await;
-        timers.tick();
-        assert!(timer.poll(&Context::from_waker(Waker::noop())).is_pending(), "cleared");
     }
 }

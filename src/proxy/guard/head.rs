@@ -161,9 +161,8 @@ impl HeadReader {
         let place = start..start + trimmed.len();
         match name.len() {
             4 if is("host") => {
-                if !is_host(trimmed) || self.host.replace(place.clone()).is_some() {
-                    return Err(Refusal::BadRequest);
-                }
+                let first = self.host.replace(place.clone()).is_none();
+                (first && is_host(trimmed)).then_some(()).ok_or(Refusal::BadRequest)?;
             }
             6 if is("expect") => self.expects |= trimmed.eq_ignore_ascii_case(b"100-continue"),
             7 if is("upgrade") => {
