@@ -131,8 +131,9 @@ cached_tool() {
   local root=$CACHE/tools/$crate-$version
   if [[ ! -x $root/bin/$binary ]]; then
     echo "building $crate $version (once) ..." >&2
-    cargo install --quiet --locked "$crate" --version "=$version" --root "$root" --target-dir "$CACHE/tools/target" >&2
-    rm -rf "$CACHE/tools/target"
+    # A folder of its own: two of these may be built at the same time.
+    cargo install --quiet --locked "$crate" --version "=$version" --root "$root" --target-dir "$root/target" >&2 || return
+    rm -rf "$root/target"
   fi
   echo "$root/bin/$binary"
 }
