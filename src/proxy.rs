@@ -27,6 +27,8 @@ mod guard;
 
 mod listen;
 
+mod lists;
+
 pub mod metrics;
 
 pub mod proxy_protocol;

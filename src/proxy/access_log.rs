@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::date::EachSecond;
 use super::metrics::Stats;
-use crate::clock::{self, Instant, Timestamp};
+use crate::clock::{Instant, Timestamp};
 
 /// Bytes that are handed over at once.
 const BLOCK: usize = 64 * 1024;
@@ -35,8 +36,8 @@ pub(super) struct AccessLog {
     buffer: RefCell<Vec<u8>>,
     lines: Cell<u64>,
     since: Cell<Option<Instant>>,
-    /// `[$time_local]`: made anew when the second changes, which is looked at with each tick.
-    time: RefCell<(i64, String)>,
+    /// `[$time_local]`.
+    time: EachSecond<String>,
 }
 
 impl AccessLog {
@@ -47,7 +48,7 @@ impl AccessLog {
             buffer: RefCell::default(),
             lines: Cell::new(0),
             since: Cell::new(None),
-            time: RefCell::new(at(clock::wall())),
+            time: EachSecond::new(time_local),
         }
     }
 
@@ -62,7 +63,7 @@ impl AccessLog {
         if self.since.get().is_none() {
             self.since.set(Some(now));
         }
-        write(&mut buffer, &self.time.borrow().1);
+        self.time.with(|time| write(&mut buffer, time));
         self.lines.set(self.lines.get() + 1);
         if buffer.len() >= BLOCK {
             drop(buffer);
@@ -72,10 +73,7 @@ impl AccessLog {
 
     /// Hands over what is old enough.
     pub(super) fn tick(&self, now: Instant) {
-        let time = clock::wall();
-        if self.time.borrow().0 != time.as_second() {
-            self.time.replace(at(time));
-        }
+        self.time.tick();
         if self.since.get().is_some_and(|since| now.saturating_duration_since(since) >= KEEP) {
             self.flush();
         }
@@ -97,10 +95,6 @@ impl AccessLog {
             self.stats.log_lost.add(lines);
         }
     }
-}
-
-fn at(time: Timestamp) -> (i64, String) {
-    (time.as_second(), time_local(time))
 }
 
 /// `25/Nov/2026:20:39:00 +0000`, as nginx writes it in a container: in UTC.

@@ -13,6 +13,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::{Response, StatusCode};
+use hyper::body::Body;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
@@ -165,6 +167,17 @@ async fn starts_with_preface(worker: &Worker, stream: &mut Prefixed<TcpStream>) 
         })
         .await?;
     }
+}
+
+/// Responses with this status have no body (RFC 9112 §6.3).
+fn is_bodyless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The length to tell a client if the endpoint has told none; for HEAD that of the answer to a GET, if it is known.
+fn told_length<B: Body>(response: &Response<B>, to_head: bool) -> Option<u64> {
+    let length = response.body().size_hint().exact().filter(|_| !is_bodyless(response.status()));
+    length.filter(|length| *length > 0 || !to_head)
 }
 
 /// An open connection in the metrics.

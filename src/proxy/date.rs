@@ -1,4 +1,4 @@
-//! `Date` of responses (RFC 9110 §6.6.1): written anew when the second changes.
+//! Texts that tell the second: written anew when it changes, which is looked at with each tick of a worker.
 
 use std::cell::RefCell;
 
@@ -9,36 +9,38 @@ use crate::clock::{self, Timestamp};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Date(RefCell<(i64, HeaderValue)>);
+pub(super) struct EachSecond<T> {
+    write: fn(Timestamp) -> T,
+    now: RefCell<(i64, T)>,
+}
 
-impl Date {
-    pub(super) fn new() -> Self {
-        Self(RefCell::new(at(clock::wall())))
+/// `Date` of responses (RFC 9110 §6.6.1).
+pub(super) type Date = EachSecond<HeaderValue>;
+
+impl<T> EachSecond<T> {
+    pub(super) fn new(write: fn(Timestamp) -> T) -> Self {
+        let time = clock::wall();
+        Self { write, now: RefCell::new((time.as_second(), write(time))) }
     }
 
-    /// With each tick of the worker.
     pub(super) fn tick(&self) {
         let time = clock::wall();
-        if self.0.borrow().0 != time.as_second() {
-            self.0.replace(at(time));
+        if self.now.borrow().0 != time.as_second() {
+            self.now.replace((time.as_second(), (self.write)(time)));
         }
     }
 
     /// Of now.
-    pub(super) fn value(&self) -> HeaderValue {
-        self.0.borrow().1.clone()
-    }
-
-    /// Appends it.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.borrow().1.as_bytes());
+    pub(super) fn with<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        read(&self.now.borrow().1)
     }
 }
 
-fn at(time: Timestamp) -> (i64, HeaderValue) {
+/// As [`Date`] is written.
+pub(super) fn http_date(time: Timestamp) -> HeaderValue {
     // Years that HTTP cannot write are none that a clock shows.
     let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default();
-    (time.as_second(), HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("")))
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -47,6 +49,6 @@ mod tests {
 
     #[test]
     fn it_is_written_as_http_wants_it() {
-        assert_eq!(at(Timestamp::from_second(784_111_777).unwrap()).1, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(Timestamp::from_second(784_111_777).unwrap()), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

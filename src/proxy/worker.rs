@@ -16,7 +16,7 @@ use tokio::sync::{Barrier, Semaphore, watch};
 
 use super::access_log::AccessLog;
 use super::buffers::Buffers;
-use super::date::Date;
+use super::date::{self, Date};
 use super::listen;
 use super::metrics::{Counters, Stats};
 use super::timers::{TICK, Timers};
@@ -127,7 +127,7 @@ impl Worker {
             buffers,
             counters: Counters::new(Arc::clone(&parts.stats)),
             log: AccessLog::new(parts.log.clone(), Arc::clone(&parts.stats)),
-            date: Date::new(),
+            date: Date::new(date::http_date),
             tls: Arc::clone(&parts.tls),
             handshakes: Semaphore::new(HANDSHAKES),
         };

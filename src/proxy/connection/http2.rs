@@ -20,12 +20,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::client::Client;
 use super::super::cork::{Corked, cork};
+use super::super::date::Date;
 use super::super::exchange;
 use super::super::exchange::body::Upload;
 use super::super::exchange::response::ResponseBody;
 use super::super::timers::TICK;
 use super::super::worker::Phase;
-use super::SEND_LIMIT;
+use super::{SEND_LIMIT, told_length};
 use crate::clock::Instant;
 
 /// Bytes of a request's body that are taken before the endpoint has taken them: of one stream, of a connection.
@@ -175,7 +176,6 @@ fn settings(client: &Client) -> (Duration, u32, Builder) {
 async fn answer(client: &Rc<Client>, (request, mut respond): Asked) {
     let head = request.method() == Method::HEAD;
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let date = client.worker.date.value();
     let request = request.map(|stream| Upload::http2(stream, length));
     let response = {
         let mut answering = pin!(exchange::answer(client, None, request));
@@ -186,7 +186,7 @@ async fn answer(client: &Rc<Client>, (request, mut respond): Asked) {
         .await
     };
     let Some(response) = response else { return };
-    if let Err(error) = send(response, head, date, &mut respond).await {
+    if let Err(error) = send(response, head, &client.worker.date, &mut respond).await {
         tracing::debug!(%error, "a client does not take a response to its end");
     }
 }
@@ -195,15 +195,13 @@ async fn answer(client: &Rc<Client>, (request, mut respond): Asked) {
 async fn send(
     response: Response<ResponseBody>,
     to_head: bool,
-    date: HeaderValue,
+    date: &Date,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), h2::Error> {
+    let length = told_length(&response, to_head);
     let (mut parts, mut body) = response.into_parts();
-    parts.headers.entry(DATE).or_insert(date);
-    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0 || !to_head && !parts.status.is_informational())
-        && parts.status != http::StatusCode::NO_CONTENT
-        && parts.status != http::StatusCode::NOT_MODIFIED
-    {
+    parts.headers.entry(DATE).or_insert_with(|| date.with(HeaderValue::clone));
+    if let Some(length) = length {
         parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
     let ended = to_head || body.is_end_stream();

@@ -13,6 +13,7 @@ use http::{Method, Response, StatusCode};
 use hyper::body::Body;
 use tokio::net::TcpStream;
 
+use super::super::lists;
 use super::super::outgoing::{Coding, Outgoing, Unwritten, field};
 use super::super::refusal::Refusal;
 use super::super::timers::TICK;
@@ -150,7 +151,7 @@ impl Exchange<'_> {
         }
         let (id, global) = (self.record.request_id.as_ref(), &self.snapshot.table.global);
         headers::to_endpoint(&mut head, (fields, self.parts.version), host, identity, id, global, self.upgrade);
-        let (announced, sized) = (headers::announced(fields), fields.contains_key(CONTENT_LENGTH));
+        let (announced, sized) = (lists::trailers(fields), fields.contains_key(CONTENT_LENGTH));
         let upload = std::mem::replace(&mut self.upload, Upload::Nothing);
         let body = RequestBody::new(upload, self.options.body_limit, progress);
         self.record.carries(progress);

@@ -1,11 +1,11 @@
 //! Header fields between client and endpoint: what ends here, what is added, what passes.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SERVER, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SERVER, STRICT_TRANSPORT_SECURITY, TE, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use super::super::lists;
 use super::super::outgoing::field;
 use super::identity::{Identity, list};
 use crate::routes::options::GlobalOptions;
@@ -100,11 +100,6 @@ pub(super) fn to_endpoint(
     }
 }
 
-/// The trailer fields that a request announces.
-pub(super) fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers.get_all(TRAILER).iter().flat_map(names).collect()
-}
-
 /// Turns an endpoint's header fields into those for the client. `sized`: the body's length is known.
 pub(super) fn to_client(headers: &mut HeaderMap, sized: bool, upgraded: bool) {
     let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
@@ -138,12 +133,7 @@ fn end_here(headers: &mut HeaderMap) {
 
 /// What `Connection` names, of what it may.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers.get_all(CONNECTION).iter().flat_map(names).filter(|name| !PROTECTED.contains(name)).collect()
-}
-
-/// A list of field names.
-fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
-    value.as_bytes().split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+    headers.get_all(CONNECTION).iter().flat_map(lists::names).filter(|name| !PROTECTED.contains(name)).collect()
 }
 
 /// HTTP/2 lets clients send cookies one by one (RFC 9113 §8.2.3).

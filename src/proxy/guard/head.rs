@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
+use super::super::lists;
 use super::super::refusal::Refusal;
 
 /// Header fields of a request, usually at most.
@@ -167,12 +168,12 @@ impl HeadReader {
             6 if is("expect") => self.expects |= trimmed.eq_ignore_ascii_case(b"100-continue"),
             7 if is("upgrade") => {
                 self.upgrade = true;
-                self.h2c |= lists(value, b"h2c");
+                self.h2c |= lists::has(value, b"h2c");
             }
             10 if is("connection") => {
-                self.connection.close |= lists(value, b"close");
-                self.connection.keep_alive |= lists(value, b"keep-alive");
-                self.connection.upgrade |= lists(value, b"upgrade");
+                self.connection.close |= lists::has(value, b"close");
+                self.connection.keep_alive |= lists::has(value, b"keep-alive");
+                self.connection.upgrade |= lists::has(value, b"upgrade");
             }
             14 if is("content-length") => {
                 let length = exact(value).and_then(decimal).ok_or(Refusal::BadRequest)?;
@@ -331,9 +332,4 @@ fn exact(value: &[u8]) -> Option<&[u8]> {
 fn decimal(value: &[u8]) -> Option<u64> {
     let canonical = value.iter().all(u8::is_ascii_digit) && (value == b"0" || value.first() != Some(&b'0'));
     if canonical { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
-}
-
-/// Whether a list of tokens (RFC 9110, 5.6.1) has this one, in any case.
-fn lists(value: &[u8], token: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').any(|listed| listed.trim_ascii().eq_ignore_ascii_case(token))
 }

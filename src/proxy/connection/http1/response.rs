@@ -2,12 +2,14 @@
 //!
 //! Pure.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TE, TRAILER};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Body;
 
 use super::super::super::date::Date;
+use super::super::super::lists;
 use super::super::super::outgoing::{Coding, field};
+use super::super::{is_bodyless, told_length};
 
 /// Bytes of a head, usually.
 const HEAD: usize = 512;
@@ -31,7 +33,7 @@ impl Asked {
             old: request.version() == Version::HTTP_10,
             head: request.method() == Method::HEAD,
             keeps,
-            trailers: lists(request.headers().get_all(TE).iter(), b"trailers"),
+            trailers: lists::any_has(request.headers(), TE, b"trailers"),
         }
     }
 }
@@ -40,7 +42,7 @@ impl Asked {
 pub(super) fn write<B: Body>(out: &mut Vec<u8>, response: &Response<B>, asked: &Asked, date: &Date) -> (Coding, bool) {
     let (status, headers) = (response.status(), response.headers());
     let length = response.body().size_hint().exact();
-    let bodyless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodyless = is_bodyless(status);
     let coding = match length {
         _ if bodyless || asked.head => Coding::Ended,
         Some(0) => Coding::Ended,
@@ -49,7 +51,7 @@ pub(super) fn write<B: Body>(out: &mut Vec<u8>, response: &Response<B>, asked: &
         None => Coding::Chunked,
     };
     let changes = status == StatusCode::SWITCHING_PROTOCOLS;
-    let closes = !asked.keeps || coding == Coding::UntilClose || lists(headers.get_all(CONNECTION).iter(), b"close");
+    let closes = !asked.keeps || coding == Coding::UntilClose || lists::any_has(headers, CONNECTION, b"close");
     out.reserve(HEAD);
     out.extend_from_slice(if asked.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
@@ -64,19 +66,17 @@ pub(super) fn write<B: Body>(out: &mut Vec<u8>, response: &Response<B>, asked: &
         }
     }
     if !headers.contains_key(DATE) {
-        out.extend_from_slice(b"date: ");
-        date.write(out);
-        out.extend_from_slice(b"\r\n");
+        date.with(|date| field(out, "date", date.as_bytes()));
     }
     match coding {
         Coding::Chunked => field(out, "transfer-encoding", b"chunked"),
-        // What a GET would have, if that is known; an endpoint's own word is among the fields.
-        _ if bodyless || headers.contains_key(CONTENT_LENGTH) => {}
-        _ => match length {
-            Some(0) if asked.head => {}
-            Some(length) => field(out, "content-length", itoa::Buffer::new().format(length).as_bytes()),
-            None => {}
-        },
+        // An endpoint's own word is among the fields.
+        _ if headers.contains_key(CONTENT_LENGTH) => {}
+        _ => {
+            if let Some(length) = told_length(response, asked.head) {
+                field(out, "content-length", itoa::Buffer::new().format(length).as_bytes());
+            }
+        }
     }
     match (closes, asked.old) {
         _ if changes => {}
@@ -93,23 +93,17 @@ pub(super) fn trailers<B>(response: &Response<B>, asked: &Asked) -> Vec<HeaderNa
     if !asked.trailers {
         return Vec::new();
     }
-    let values = response.headers().get_all(TRAILER).iter();
-    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
-}
-
-/// Whether a list of tokens has this one, in any case.
-fn lists<'a>(values: impl Iterator<Item = &'a HeaderValue>, token: &[u8]) -> bool {
-    let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(token))
+    lists::trailers(response.headers())
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use http::header::TRAILER;
     use http_body_util::{Empty, Full, StreamBody};
     use hyper::body::Frame;
 
+    use super::super::super::super::date::http_date;
     use super::*;
 
     type Pieces = StreamBody<futures::stream::Empty<Result<Frame<Bytes>, std::convert::Infallible>>>;
@@ -135,7 +129,7 @@ mod tests {
             response = response.header(*name, *value);
         }
         let mut out = Vec::new();
-        let (coding, goes_on) = write(&mut out, &response.body(body).unwrap(), &asked(request), &Date::new());
+        let (coding, goes_on) = write(&mut out, &response.body(body).unwrap(), &asked(request), &Date::new(http_date));
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<_> =
             text.strip_suffix("\r\n\r\n").unwrap().split("\r\n").filter(|line| !line.starts_with("date: ")).collect();
@@ -189,7 +183,7 @@ mod tests {
     fn a_date_of_the_endpoint_stays() {
         let response = Response::builder().header(DATE, "then").body(Empty::<Bytes>::new()).unwrap();
         let mut out = Vec::new();
-        write(&mut out, &response, &asked("GET"), &Date::new());
+        write(&mut out, &response, &asked("GET"), &Date::new(http_date));
         assert_eq!(String::from_utf8(out).unwrap().matches("date: ").count(), 1);
     }
 }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
+use super::super::super::lists;
 use super::body::BodyReader;
 
 /// Bytes of a head at most.
@@ -121,12 +122,8 @@ fn framing(status: StatusCode, headers: &HeaderMap, old: bool, to_head: bool) ->
 
 /// RFC 9112 §9.3.
 fn keeps(headers: &HeaderMap, old: bool) -> bool {
-    let has = |option: &str| {
-        let values = headers.get_all(CONNECTION).iter();
-        let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        options.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
-    };
-    !has("close") && (!old || has("keep-alive"))
+    let has = |option: &[u8]| lists::any_has(headers, CONNECTION, option);
+    !has(b"close") && (!old || has(b"keep-alive"))
 }
 
 #[cfg(test)]
