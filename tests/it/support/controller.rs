@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -14,6 +15,9 @@ use super::world::World;
 pub fn binary() -> PathBuf {
     option("LANDFALL_BIN").map_or_else(|| sibling("landfall"), PathBuf::from)
 }
+
+/// Lines of its log that a failed test shows.
+const SHOWN_LINES: usize = 15;
 
 /// A running controller. Dropping it kills it.
 pub struct Controller {
@@ -144,8 +148,30 @@ pub fn command(world: &World) -> Command {
     command
 }
 
-/// A port of 127.0.0.1 that nobody has at this moment.
+/// A port of 127.0.0.1 that nobody has or will be given: each of this run is handed out once, below those that the kernel gives to
+/// who asks for any (ip_local_port_range, from 32768) and those of Services (node ports, from 30000). A port that the kernel named
+/// could be somebody's connection by the time the process under test listens on it.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(12_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 30_000, "a free port is left");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A test that failed shows what its processes did: it may be on a machine that is gone by the time somebody looks.
+impl Drop for Controller {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let log = self.logged();
+        let last: Vec<&str> = log.lines().rev().take(SHOWN_LINES).collect();
+        let state = self.child.try_wait().map(|ended| ended.map_or_else(|| "running".to_owned(), |status| status.to_string()));
+        println!("{}: {state:?}; its last lines:", self.log.display());
+        last.into_iter().rev().for_each(|line| println!("  {line}"));
+    }
 }
