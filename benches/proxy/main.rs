@@ -8,7 +8,7 @@
 //! kept upstream connections without a count of requests; one ECDSA P-256 certificate, TLS 1.3 with X25519 and AES-128, session
 //! tickets (nginx and ours one for each connection, haproxy two). Clients do not come back with a ticket, except wrk, which always does
 //! and measures resumed handshakes by that. Ours does more: 5,001 hosts with four paths each, five more headers, metrics, and an access log, which the others
-//! have switched off. The order is turned round in each round; figures are medians. CPU time is the scheduler's own account of the proxy's threads (`/proc/PID/task/*/schedstat`).
+//! have switched off. The order is turned round in each round; figures are medians, ratios those of a round's ratios. CPU time is the scheduler's own account of the proxy's threads (`/proc/PID/task/*/schedstat`).
 //! Compare ratios, not absolute figures: machines differ, and so do moments of one machine.
 
 #![allow(

@@ -76,8 +76,11 @@ pub fn run(arguments: &[&str]) -> ExitCode {
                 figures.entry(peer).or_default().push(figure);
             }
         }
-        let [us, nginx, haproxy] = Peer::ALL.map(|peer| median(figures.remove(&peer).unwrap_or_default()));
-        let (ratio, other) = (nginx / us, haproxy / us);
+        let [us, nginx, haproxy] = Peer::ALL.map(|peer| figures.remove(&peer).unwrap_or_default());
+        // Within a round: the machine's pace changes from one to the next, for all of them.
+        let [ratio, other] =
+            [&nginx, &haproxy].map(|other| median(other.iter().zip(&us).map(|(other, us)| other / us).collect()));
+        let [us, nginx, haproxy] = [us, nginx, haproxy].map(median);
         let floor = scenario.floor.map_or_else(String::new, |floor| floor.to_string());
         println!("| {} | {us:.1} | {nginx:.1} | {haproxy:.1} | **{ratio:.2}** | {floor} | {other:.2} |", scenario.name);
         if scenario.floor.is_some_and(|floor| ratio < floor) {

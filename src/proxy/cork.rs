@@ -18,6 +18,9 @@ use super::buffers::Buffers;
 /// Writes of so many bytes are not copied.
 const LARGE: usize = 8 * 1024;
 
+/// Room asked for at first: what a turn with some small responses writes.
+const ROOM: usize = 32 * 1024;
+
 /// Bytes that are gathered at most.
 const LIMIT: usize = 64 * 1024;
 
@@ -72,7 +75,7 @@ impl<S> Gathered<S> {
     fn gather<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> usize {
         let before = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes = self.buffers.take(LARGE);
+            self.bytes = self.buffers.take(ROOM);
         }
         slices.for_each(|slice| self.bytes.extend_from_slice(slice));
         self.bytes.len() - before

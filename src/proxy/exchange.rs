@@ -60,31 +60,40 @@ pub(super) struct Arrival {
 }
 
 /// Answers one request of a connection. One that changes the protocol leaves a [`Tunnel`] with `client`.
-pub(super) async fn answer(client: &Rc<Client>, arrival: Option<Arrival>, request: Request<Upload>) -> Response<ResponseBody> {
+pub(super) fn answer(
+    client: &Rc<Client>,
+    arrival: Option<Arrival>,
+    request: Request<Upload>,
+) -> impl Future<Output = Response<ResponseBody>> {
     let number = client.begin();
     let snapshot = client.worker.snapshot();
     let record = Record::new(client, arrival.as_ref(), &request);
+    let upgrade = arrival.as_ref().is_some_and(|arrival| arrival.upgrade);
+    let refusal = arrival.and_then(|arrival| arrival.refused).map(|(refusal, _)| refusal);
     let (parts, upload) = request.into_parts();
     let version = parts.version;
-    let mut exchange = Exchange {
-        client,
-        snapshot: &snapshot,
-        upgrade: arrival.as_ref().is_some_and(|arrival| arrival.upgrade),
-        host_value: HeaderValue::from_static(""),
-        identity: None,
-        host: None,
-        route: None,
-        backend: None,
-        resolved: None,
-        options: &snapshot.route_defaults,
-        method: parts.method.clone(),
-        parts,
-        upload,
-        record,
-    };
-    let reply = exchange.run(arrival).await;
-    let close = number >= snapshot.table.global.keep_alive_requests || client.worker.phase() > Phase::Serving;
-    exchange.respond(reply, version, close)
+    // What is not used before the first wait is not kept: this is moved, and there is one for each request in flight.
+    async move {
+        let mut exchange = Exchange {
+            client,
+            snapshot: &snapshot,
+            upgrade,
+            host_value: HeaderValue::from_static(""),
+            identity: None,
+            host: None,
+            route: None,
+            backend: None,
+            resolved: None,
+            options: &snapshot.route_defaults,
+            method: parts.method.clone(),
+            parts,
+            upload,
+            record,
+        };
+        let reply = exchange.run(refusal).await;
+        let close = number >= snapshot.table.global.keep_alive_requests || client.worker.phase() > Phase::Serving;
+        exchange.respond(reply, version, close)
+    }
 }
 
 /// A request on its way through the steps, and what they have found out.
@@ -109,8 +118,9 @@ struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    async fn run(&mut self, arrival: Option<Arrival>) -> Result<Reply, Answer> {
-        refused(arrival)?;
+    /// `refusal`: what the guard does not let pass.
+    async fn run(&mut self, refusal: Option<Refusal>) -> Result<Reply, Answer> {
+        refusal.map_or(Ok(()), Err)?;
         self.hygiene()?;
         self.identify();
         self.host();
@@ -321,14 +331,6 @@ impl<'a> Exchange<'a> {
             ingress: &route.ingress,
             service: &route.service,
         }))
-    }
-}
-
-/// What the guard does not let pass.
-fn refused(arrival: Option<Arrival>) -> Result<(), Refusal> {
-    match arrival.and_then(|arrival| arrival.refused) {
-        Some((refusal, _)) => Err(refusal),
-        None => Ok(()),
     }
 }
 

@@ -173,21 +173,23 @@ fn settings(client: &Client) -> (Duration, u32, Builder) {
 }
 
 /// Answers one request, unless the client takes it back.
-async fn answer(client: &Rc<Client>, (request, mut respond): Asked) {
+fn answer(client: &Rc<Client>, (request, mut respond): Asked) -> impl Future<Output = ()> {
     let head = request.method() == Method::HEAD;
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let request = request.map(|stream| Upload::http2(stream, length));
-    let response = {
-        let mut answering = pin!(exchange::answer(client, None, request));
-        poll_fn(|cx| match answering.as_mut().poll(cx) {
-            Poll::Ready(response) => Poll::Ready(Some(response)),
-            Poll::Pending => respond.poll_reset(cx).map(|_| None),
-        })
-        .await
-    };
-    let Some(response) = response else { return };
-    if let Err(error) = send(response, head, &client.worker.date, &mut respond).await {
-        tracing::debug!(%error, "a client does not take a response to its end");
+    async move {
+        let response = {
+            let mut answering = pin!(exchange::answer(client, None, request));
+            poll_fn(|cx| match answering.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => respond.poll_reset(cx).map(|_| None),
+            })
+            .await
+        };
+        let Some(response) = response else { return };
+        if let Err(error) = send(response, head, &client.worker.date, &mut respond).await {
+            tracing::debug!(%error, "a client does not take a response to its end");
+        }
     }
 }
 
