@@ -38,11 +38,14 @@ async fn stalls(client: Raw<TcpStream>, endpoint: &Endpoint) {
     upstream.head().await;
     upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n").await;
     let piece = vec![b'x'; 1 << 16];
-    let mut last = clock::now();
+    let first = clock::now();
+    let mut last = first;
     while upstream.stream.write(&piece).await.is_ok() {
         last = clock::now();
     }
-    assert_took(last, 60..=68);
+    // The kernel may take a piece long after the proxy has stopped to, by this clock, which runs while the kernel works.
+    assert_took(first, 60..=u64::MAX);
+    assert_took(last, 0..=68);
     drop(client);
 }
 
