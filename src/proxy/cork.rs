@@ -1,7 +1,7 @@
 //! Collects the small writes of an HTTP/2 connection until its turn ends.
 //!
 //! h2 writes and flushes each DATA frame on its own: with TLS, a record and a system call for each small response. Here
-//! [`Corked`] (given to hyper) only gathers, and the connection's driver calls [`Cork::flush`] after hyper has had its turn:
+//! [`Corked`] (given to h2) only gathers, and the connection's driver calls [`Cork::flush`] after h2 has had its turn:
 //! what several streams wrote in one turn leaves in one write. Large writes pass by without being copied.
 
 use std::cell::RefCell;
@@ -31,7 +31,7 @@ const SLICES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Cork<S>(Rc<RefCell<Gathered<S>>>);
 
-/// hyper's end.
+/// h2's end.
 #[derive(Debug)]
 pub(super) struct Corked<S>(Rc<RefCell<Gathered<S>>>);
 

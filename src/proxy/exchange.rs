@@ -120,7 +120,9 @@ struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// `refusal`: what the guard does not let pass.
     async fn run(&mut self, refusal: Option<Refusal>) -> Result<Reply, Answer> {
-        refusal.map_or(Ok(()), Err)?;
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
+        }
         self.hygiene()?;
         self.identify();
         self.host();
