@@ -43,7 +43,7 @@ use body::Upload;
 use forward::Reply;
 use identity::Identity;
 use pages::Answer;
-use record::Record;
+use record::{Record, RequestId};
 use response::ResponseBody;
 
 /// What HTTP/1 knows of a request besides what it asks for.
@@ -78,7 +78,6 @@ pub(super) fn answer(
             client,
             snapshot: &snapshot,
             upgrade,
-            host_value: HeaderValue::from_static(""),
             identity: None,
             host: None,
             route: None,
@@ -102,8 +101,6 @@ struct Exchange<'a> {
     snapshot: &'a Rc<Snapshot>,
     /// The client asks to change the protocol.
     upgrade: bool,
-    /// For which host, as the request says it.
-    host_value: HeaderValue,
     identity: Option<Identity>,
     host: Option<&'a Host>,
     route: Option<&'a Route>,
@@ -123,8 +120,8 @@ impl<'a> Exchange<'a> {
         if let Some(refusal) = refusal {
             return Err(refusal.into());
         }
-        self.hygiene()?;
-        self.identify();
+        let host = self.hygiene()?;
+        self.identify(host);
         self.host();
         self.health()?;
         self.decide()?;
@@ -142,7 +139,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// What HTTP/1's guard has checked already, for HTTP/2; and which host the request names.
-    fn hygiene(&mut self) -> Result<(), Refusal> {
+    fn hygiene(&self) -> Result<HeaderValue, Refusal> {
         let global = &self.snapshot.table.global;
         let (uri, headers) = (&self.parts.uri, &self.parts.headers);
         if matches!(self.parts.method, Method::CONNECT | Method::TRACE) {
@@ -172,27 +169,30 @@ impl<'a> Exchange<'a> {
             if !path.starts_with('/') || !same || hosts.next().is_some() || !is_host(host) {
                 return Err(Refusal::BadRequest);
             }
-            self.host_value = HeaderValue::from_bytes(host).map_err(|_| Refusal::BadRequest)?;
-        } else if let Some(host) = named {
-            self.host_value = host.clone();
+            return HeaderValue::from_bytes(host).map_err(|_| Refusal::BadRequest);
         }
-        Ok(())
+        // HTTP/1.0 may leave it out.
+        Ok(named.cloned().unwrap_or_else(|| HeaderValue::from_static("")))
     }
 
-    fn identify(&mut self) {
-        let host = if self.host_value.is_empty() { HeaderValue::from_static("_") } else { self.host_value.clone() };
+    fn identify(&mut self, host: HeaderValue) {
         let global = &self.snapshot.table.global;
         let identity = identity::identify(self.client, &self.parts.headers, host, global);
         self.record.asked_by(identity.address);
         self.identity = Some(identity);
         let given = self.parts.headers.get(headers::X_REQUEST_ID).filter(|id| !id.is_empty());
-        self.record.request_id = given.cloned().or_else(|| global.generate_request_id.then(request_id));
+        self.record.known_as(match given {
+            Some(id) => RequestId::Given(id.clone()),
+            None if global.generate_request_id => RequestId::made(),
+            None => RequestId::None,
+        });
     }
 
     /// By what the request itself says; what a proxy before us was asked for only appears in redirects.
     fn host(&mut self) {
         let table: &'a RouteTable = &self.snapshot.table;
-        self.host = Some(&**table.host(self.host_value.to_str().unwrap_or_default()));
+        let asked = self.identity.as_ref().and_then(|identity| identity.asked.to_str().ok()).unwrap_or_default();
+        self.host = Some(&**table.host(asked));
     }
 
     /// `/healthz` of the default host, for load balancers.
@@ -227,8 +227,7 @@ impl<'a> Exchange<'a> {
         let uri = &self.parts.uri;
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let scheme = if self.client.https { "https" } else { "http" };
-        let location =
-            format!("{scheme}://{}{}/{query}", host_name(self.identity()?.host.to_str().unwrap_or_default()), uri.path());
+        let location = format!("{scheme}://{}{}/{query}", host_name(self.identity()?.forwarded_host()), uri.path());
         redirect(StatusCode::MOVED_PERMANENTLY, &location)
     }
 
@@ -252,7 +251,7 @@ impl<'a> Exchange<'a> {
         let status =
             StatusCode::from_u16(self.snapshot.table.global.http_redirect_code).unwrap_or(StatusCode::PERMANENT_REDIRECT);
         let path = path.strip_suffix('/').unwrap_or(path);
-        Err(redirect(status, &format!("https://{}{path}", host_name(identity.host.to_str().unwrap_or_default())))?)
+        Err(redirect(status, &format!("https://{}{path}", host_name(identity.forwarded_host())))?)
     }
 
     /// Who can take the request.
@@ -339,15 +338,4 @@ impl<'a> Exchange<'a> {
 fn redirect(status: StatusCode, location: &str) -> Result<Answer, Answer> {
     let location = HeaderValue::from_str(location).or_else(|_| HeaderValue::from_bytes(location.as_bytes()));
     location.map(|location| Answer::Redirect(status, location)).map_err(|_| Refusal::BadRequest.into())
-}
-
-/// 32 hexadecimal digits.
-fn request_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value & 0xf)).copied().unwrap_or(b'0');
-    let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
-    }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

@@ -1,7 +1,9 @@
 //! The strict reader of what HTTP/1 clients send: what could be read in two ways does not get past it.
 //!
-//! Pure: [`scanner`] follows the stream, [`head`] reads heads and [`chunked`] bodies without a length. Neighbour:
+//! Pure: [`scanner`] follows the stream, [`head`] reads heads and [`chunked`] bodies without a length, of [`characters`]. Neighbour:
 //! [`crate::proxy::connection`], which reads the bytes.
+
+mod characters;
 
 pub(super) mod chunked;
 

@@ -7,10 +7,12 @@ mod exposition;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 pub use exposition::{Constant, Workers, register};
 
@@ -192,7 +194,7 @@ impl Stats {
 #[derive(Debug)]
 pub(super) struct Counters {
     pub stats: Arc<Stats>,
-    known: RefCell<HashMap<u64, Vec<Arc<Series>>>>,
+    known: RefCell<HashMap<u64, Vec<Arc<Series>>, RandomState>>,
     count: RefCell<usize>,
 }
 
@@ -204,10 +206,9 @@ impl Counters {
     /// The numbers of these labels.
     pub(super) fn series(&self, labels: &Labels<'_>) -> Arc<Series> {
         // Enough to tell most apart: what else there is follows from host and path, and is compared.
-        let mut hasher = DefaultHasher::new();
-        (labels.host, labels.path, labels.status, labels.method).hash(&mut hasher);
         let mut known = self.known.borrow_mut();
-        let alike = known.entry(hasher.finish()).or_default();
+        let hash = known.hasher().hash_one((labels.host, labels.path, labels.status, labels.method));
+        let alike = known.entry(hash).or_default();
         if let Some(series) = alike.iter().find(|series| series.is(labels)) {
             return Arc::clone(series);
         }

@@ -31,6 +31,7 @@ pub(super) struct Upstream {
     pub balance: Balance,
     pub names: Names,
     timers: Rc<Timers>,
+    buffers: Rc<Buffers>,
 }
 
 /// No connection to an endpoint.
@@ -44,7 +45,7 @@ pub(super) enum ConnectError {
 
 impl Upstream {
     pub(super) fn new(timers: Rc<Timers>, buffers: Rc<Buffers>, names: Names) -> Self {
-        Self { pool: Pool::new(Rc::clone(&timers), buffers), balance: Balance::new(), names, timers }
+        Self { pool: Pool::new(Rc::clone(&timers)), balance: Balance::new(), names, timers, buffers }
     }
 
     /// A new connection.
@@ -53,6 +54,6 @@ impl Upstream {
         let stream = connected.ok_or(ConnectError::Timeout)?.map_err(ConnectError::Io)?;
         // A peer without the option still works, only slower.
         let _ = stream.set_nodelay(true);
-        Ok(Lease::new(Connection::new(stream), address, &self.pool))
+        Ok(Lease::new(Connection::new(stream, &self.buffers), address, &self.pool))
     }
 }

@@ -128,9 +128,7 @@ fn number(out: &mut Vec<u8>, value: u64) {
 
 /// Of a number below 1,000.
 fn three_digits(out: &mut Vec<u8>, value: u32) {
-    out.extend(
-        [value / 100, value / 10 % 10, value % 10].iter().filter_map(|digit| u8::try_from(*digit).ok()).map(|it| b'0' + it),
-    );
+    out.extend_from_slice(&[100, 10, 1].map(|place| b'0' + u8::try_from(value / place % 10).unwrap_or(0)));
 }
 
 /// `0.042`.

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Response, StatusCode};
 use hyper::body::Body;
 use tokio::net::TcpStream;
@@ -139,7 +138,6 @@ impl Exchange<'_> {
     /// The request as the endpoint gets it.
     fn request(&mut self, progress: &Rc<Progress>) -> Result<Box<Outgoing<RequestBody>>, Answer> {
         let identity = self.identity()?;
-        let host = if self.host_value.is_empty() { &identity.host } else { &self.host_value };
         let fields = &self.parts.headers;
         let path = self.parts.uri.path_and_query().map_or("/", |it| it.as_str());
         let mut head = self.client.worker.buffers.room();
@@ -149,9 +147,9 @@ impl Exchange<'_> {
         for text in [self.method.as_str(), " ", root, path, " HTTP/1.1\r\n"] {
             head.extend_from_slice(text.as_bytes());
         }
-        let (id, global) = (self.record.request_id.as_ref(), &self.snapshot.table.global);
-        headers::to_endpoint(&mut head, (fields, self.parts.version), host, identity, id, global, self.upgrade);
-        let (announced, sized) = (lists::trailers(fields), fields.contains_key(CONTENT_LENGTH));
+        let (id, global) = (self.record.request_id(), &self.snapshot.table.global);
+        let sized = headers::to_endpoint(&mut head, (fields, self.parts.version), identity, id, global, self.upgrade);
+        let announced = if self.upload.is_nothing() { Vec::new() } else { lists::trailers(fields) };
         let upload = std::mem::replace(&mut self.upload, Upload::Nothing);
         let body = RequestBody::new(upload, self.options.body_limit, progress);
         self.record.carries(progress);
@@ -211,13 +209,13 @@ impl Exchange<'_> {
     }
 
     fn reply(&mut self, head: Head, lease: Lease, mut request: Box<Outgoing<RequestBody>>) -> Result<Reply, Answer> {
-        let Head { status, mut headers, body, keeps } = head;
+        let Head { status, mut headers, body, chunked, keeps } = head;
         self.record.answered(status);
         let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded && !self.upgrade {
             return Err(StatusCode::BAD_GATEWAY.into());
         }
-        let sized = body.rest().is_some() && status != StatusCode::NO_CONTENT && !headers.contains_key(TRANSFER_ENCODING);
+        let sized = body.rest().is_some() && status != StatusCode::NO_CONTENT && !chunked;
         headers::to_client(&mut headers, sized, upgraded);
         let mut response = Response::new(());
         *response.status_mut() = status;

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, FORWARDED, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proptest::prelude::*;
 
@@ -85,7 +85,7 @@ fn run(bytes: &[u8]) -> Verdict {
     let version = if is(b'2') { Version::HTTP_2 } else { Version::HTTP_11 };
     let given = headers;
     let mut head = Vec::new();
-    to_endpoint(&mut head, (&given, version), &own, &identity, None, &plan.global, false);
+    let sized = to_endpoint(&mut head, (&given, version), &identity, b"", &plan.global, false);
     let headers = read(&head);
 
     // One each, whatever came; nothing of one connection; the request's own host.
@@ -93,6 +93,7 @@ fn run(bytes: &[u8]) -> Verdict {
         prop_assert_eq!(headers.get_all(name).iter().count(), 1, "{}", name);
     }
     prop_assert_eq!(headers.get_all(HOST).iter().collect::<Vec<_>>(), [&own]);
+    prop_assert_eq!(sized, given.contains_key(CONTENT_LENGTH));
     for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "expect", "proxy"] {
         prop_assert!(!headers.contains_key(name), "{} passes", name);
     }

@@ -1,7 +1,7 @@
 //! Header fields between client and endpoint: what ends here, what is added, what passes.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SERVER, STRICT_TRANSPORT_SECURITY, TE, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SERVER, STRICT_TRANSPORT_SECURITY, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -25,31 +25,43 @@ fn is_of_one_connection(name: &str) -> bool {
 }
 
 /// Writes the header fields that an endpoint gets: those of the client that pass, and ours. What frames the body is not among
-/// them. `upgrade`: the protocol may change after this request.
+/// them; whether the client has said how long it is, is returned. `upgrade`: the protocol may change after this request.
 pub(super) fn to_endpoint(
     head: &mut Vec<u8>,
     client: (&HeaderMap, Version),
-    host: &HeaderValue,
     identity: &Identity,
-    request_id: Option<&HeaderValue>,
+    request_id: &[u8],
     global: &GlobalOptions,
     upgrade: bool,
-) {
+) -> bool {
     let (headers, version) = client;
     let named = named(headers);
-    let cookies = version == Version::HTTP_2 && headers.get_all(COOKIE).iter().nth(1).is_some();
-    field(head, "host", host.as_bytes());
+    let (mut sized, mut cookies, mut original_for, mut original_host, mut te) = (false, 0, false, None, None);
+    field(head, "host", identity.host().as_bytes());
     for (name, value) in headers {
         let text = name.as_str();
         let passes = match text {
+            "te" => {
+                te.get_or_insert(value);
+                false
+            }
             name if is_of_one_connection(name) => false,
             // Of this connection, too: nginx answers it. And httpoxy.
             "expect" | "proxy" => false,
             // Ours to set: a client could claim them.
+            "content-length" => {
+                sized = true;
+                false
+            }
+            "x-forwarded-for" => {
+                original_for = true;
+                false
+            }
+            "x-forwarded-host" => {
+                original_host.get_or_insert(value);
+                false
+            }
             "host"
-            | "content-length"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
             | "x-forwarded-port"
             | "x-forwarded-proto"
             | "x-forwarded-scheme"
@@ -57,10 +69,14 @@ pub(super) fn to_endpoint(
             | "x-original-forwarded-host"
             | "x-real-ip"
             | "x-scheme" => false,
-            "x-request-id" => request_id.is_none(),
+            "x-request-id" => request_id.is_empty(),
             // Nothing replaces it (RFC 7239), and endpoints that read it read it first.
             "forwarded" => identity.believed,
-            "cookie" => !cookies,
+            // HTTP/2 lets clients send them one by one (RFC 9113 §8.2.3).
+            "cookie" if version == Version::HTTP_2 => {
+                cookies += 1;
+                false
+            }
             // Endpoints that turn names into environment variables could not tell `a_b` from `a-b`.
             _ => !(global.drop_underscore_headers && text.contains('_')),
         };
@@ -68,43 +84,44 @@ pub(super) fn to_endpoint(
             field(head, text, value.as_bytes());
         }
     }
-    if cookies {
+    if cookies > 0 {
         join_cookies(head, headers);
     }
-    if !named.contains(&X_FORWARDED_FOR)
+    if original_for
+        && !named.contains(&X_FORWARDED_FOR)
         && let Some(original) = list(headers, &X_FORWARDED_FOR)
     {
         field(head, "x-original-forwarded-for", original.as_bytes());
     }
-    if let Some(original) = headers.get(X_FORWARDED_HOST).filter(|_| !named.contains(&X_FORWARDED_HOST)) {
+    if let Some(original) = original_host.filter(|_| !named.contains(&X_FORWARDED_HOST)) {
         field(head, "x-original-forwarded-host", original.as_bytes());
     }
-    if let Some(id) = request_id {
-        field(head, "x-request-id", id.as_bytes());
+    if !request_id.is_empty() {
+        field(head, "x-request-id", request_id);
     }
     let scheme: &[u8] = if identity.https { b"https" } else { b"http" };
     field(head, "x-real-ip", identity.real_ip.as_bytes());
     field(head, "x-forwarded-for", identity.forwarded_for.as_bytes());
-    field(head, "x-forwarded-host", identity.host.as_bytes());
+    field(head, "x-forwarded-host", identity.forwarded_host().as_bytes());
     field(head, "x-forwarded-port", identity.port.as_bytes());
     field(head, "x-forwarded-proto", scheme);
     field(head, "x-forwarded-scheme", scheme);
     field(head, "x-scheme", scheme);
     let trailers = |te: &HeaderValue| te.as_bytes().to_ascii_lowercase().windows(8).any(|at| at == b"trailers");
-    if headers.get(TE).is_some_and(trailers) {
+    if te.is_some_and(trailers) {
         field(head, "te", b"trailers");
     }
     if upgrade && let Some(protocol) = headers.get(UPGRADE) {
         field(head, "upgrade", protocol.as_bytes());
         field(head, "connection", b"upgrade");
     }
+    sized
 }
 
 /// Turns an endpoint's header fields into those for the client. `sized`: the body's length is known.
 pub(super) fn to_client(headers: &mut HeaderMap, sized: bool, upgraded: bool) {
     let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
     end_here(headers);
-    headers.remove(SERVER);
     if !sized {
         // The chunked coding counts, whatever an endpoint says besides.
         headers.remove(CONTENT_LENGTH);
@@ -122,10 +139,13 @@ pub(super) fn secure(headers: &mut HeaderMap, hsts: Option<&HeaderValue>) {
     }
 }
 
-/// Removes what concerns one connection only, and what `Connection` names.
+/// Removes what concerns one connection only, and what `Connection` names; and which program the endpoint is.
 fn end_here(headers: &mut HeaderMap) {
-    let mut ending = named(headers);
-    ending.extend(headers.keys().filter(|name| is_of_one_connection(name.as_str())).cloned());
+    let ends = |name: &HeaderName| is_of_one_connection(name.as_str()) || *name == SERVER;
+    let mut ending: Vec<HeaderName> = headers.keys().filter(|name| ends(name)).cloned().collect();
+    if ending.contains(&CONNECTION) {
+        ending.extend(named(headers));
+    }
     for name in &ending {
         headers.remove(name);
     }

@@ -18,21 +18,37 @@ pub(super) struct Identity {
     pub forwarded_for: HeaderValue,
     /// As `X-Real-IP` does.
     pub real_ip: HeaderValue,
-    /// Name and perhaps port that the client asks for.
-    pub host: HeaderValue,
+    /// Name and perhaps port that the request asks for; empty if it asks for none.
+    pub asked: HeaderValue,
+    /// What a believed proxy was asked for.
+    forwarded_host: Option<HeaderValue>,
     pub port: HeaderValue,
     pub https: bool,
     /// What the request says of the way that it came is believed.
     pub believed: bool,
 }
 
-/// `host`: what the request itself says.
-pub(super) fn identify(client: &Client, headers: &HeaderMap, host: HeaderValue, global: &GlobalOptions) -> Identity {
+impl Identity {
+    /// For the endpoint's `Host`.
+    pub(super) fn host(&self) -> &str {
+        if self.asked.is_empty() { self.forwarded_host() } else { self.asked.to_str().unwrap_or_default() }
+    }
+
+    /// What the client asks for, as far as is known: for `X-Forwarded-Host`, and to send it elsewhere on the same host.
+    pub(super) fn forwarded_host(&self) -> &str {
+        let host = self.forwarded_host.as_ref().or(Some(&self.asked)).filter(|host| !host.is_empty());
+        host.map_or("_", |host| host.to_str().unwrap_or_default())
+    }
+}
+
+/// `asked`: what the request itself asks for.
+pub(super) fn identify(client: &Client, headers: &HeaderMap, asked: HeaderValue, global: &GlobalOptions) -> Identity {
     let mut identity = Identity {
         address: client.address,
         forwarded_for: client.address_value.clone(),
         real_ip: client.address_value.clone(),
-        host,
+        asked,
+        forwarded_host: None,
         port: client.port_value.clone(),
         https: client.https,
         believed: false,
@@ -66,7 +82,7 @@ pub(super) fn identify(client: &Client, headers: &HeaderMap, host: HeaderValue, 
     if let Some(host) = first(&X_FORWARDED_HOST).filter(|host| is_host(host.as_bytes()))
         && let Ok(host) = HeaderValue::try_from(host)
     {
-        identity.host = host;
+        identity.forwarded_host = Some(host);
     }
     if let Some(port) = first(&X_FORWARDED_PORT).and_then(|port| port.parse::<u16>().ok()) {
         identity.port = HeaderValue::from(port);

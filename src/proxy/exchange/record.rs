@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use http::header::{AUTHORIZATION, HeaderValue, REFERER, USER_AGENT};
 use http::{Request, StatusCode, Version};
 
 use super::super::access_log::line::{Attempt, Line, UpstreamName, escape};
@@ -22,6 +22,38 @@ use crate::routes::table::BackendIndex;
 /// nginx's word for a client that did not wait for the answer.
 const CLIENT_CLOSED: u16 = 499;
 
+/// `$req_id`.
+#[derive(Debug)]
+pub(super) enum RequestId {
+    None,
+    /// By the client, or by a proxy before us.
+    Given(HeaderValue),
+    /// 32 hexadecimal digits.
+    Made([u8; 32]),
+}
+
+impl RequestId {
+    /// A random one.
+    pub(super) fn made() -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |value: u8| DIGITS.get(usize::from(value & 0xf)).copied().unwrap_or(b'0');
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
+        }
+        Self::Made(text)
+    }
+
+    /// Empty for none.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::None => b"",
+            Self::Given(id) => id.as_bytes(),
+            Self::Made(id) => id,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -31,7 +63,7 @@ pub(crate) struct Record {
     /// The request line, user, referer and user agent, escaped; where each ends.
     text: Vec<u8>,
     ends: [usize; 4],
-    pub request_id: Option<HeaderValue>,
+    request_id: RequestId,
     /// Bytes of the head.
     length: u64,
     body: Option<Rc<Progress>>,
@@ -56,7 +88,7 @@ impl Record {
             address: client.address,
             text: Vec::new(),
             ends: [0; 4],
-            request_id: None,
+            request_id: RequestId::None,
             length: arrival.map_or_else(|| head_length(request), |arrival| arrival.length as u64),
             body: None,
             upstream: None,
@@ -78,8 +110,16 @@ impl Record {
     }
 
     fn describe<B>(&mut self, request: &Request<B>) {
-        let user = request.headers().get(AUTHORIZATION).and_then(basic_user).unwrap_or_default();
-        let header = |name: HeaderName| request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let (mut user, mut referer, mut agent) = (None, None, None);
+        for (name, value) in request.headers() {
+            match *name {
+                AUTHORIZATION if user.is_none() => user = basic_user(value),
+                REFERER => _ = referer.get_or_insert(value),
+                USER_AGENT => _ = agent.get_or_insert(value),
+                _ => {}
+            }
+        }
+        let [referer, agent] = [referer, agent].map(|value| value.map_or(&b""[..], HeaderValue::as_bytes));
         let uri = request.uri();
         let (scheme, authority) = match (uri.scheme_str(), uri.authority()) {
             (Some(scheme), Some(authority)) if request.version() < Version::HTTP_2 => (scheme, authority.as_str()),
@@ -98,7 +138,7 @@ impl Record {
                 _ => " HTTP/2.0",
             },
         ];
-        self.write(&line.map(str::as_bytes), [&user, header(REFERER), header(USER_AGENT)]);
+        self.write(&line.map(str::as_bytes), [&user.unwrap_or_default(), referer, agent]);
     }
 
     /// The request line (in pieces), and the other texts.
@@ -118,6 +158,15 @@ impl Record {
     /// Who asks.
     pub(super) fn asked_by(&mut self, address: IpAddr) {
         self.address = address;
+    }
+
+    /// By which name it can be found again.
+    pub(super) fn known_as(&mut self, id: RequestId) {
+        self.request_id = id;
+    }
+
+    pub(super) fn request_id(&self) -> &[u8] {
+        self.request_id.as_bytes()
     }
 
     /// Who is to answer.
@@ -225,7 +274,7 @@ impl Drop for Record {
                     request_time,
                     upstream_name: name,
                     attempts: &self.attempts,
-                    request_id: self.request_id.as_ref().map_or(b"", |id| id.as_bytes()),
+                    request_id: self.request_id.as_bytes(),
                 }
                 .write(out);
             });

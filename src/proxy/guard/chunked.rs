@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::super::refusal::Refusal;
-use super::head::{is_text, is_token};
+use super::characters::{is_text, is_token};
 
 /// Bytes of one chunk's extensions.
 const EXTENSION_LIMIT: u32 = 256;

@@ -7,9 +7,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use memchr::memchr;
 
 use super::super::lists;
 use super::super::refusal::Refusal;
+use super::characters::{self, is_text, is_token};
 
 /// Header fields of a request, usually at most.
 const FIELDS: usize = 16;
@@ -102,7 +104,7 @@ impl HeadReader {
     pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
         loop {
             let rest = bytes.get(self.searched..).unwrap_or_default();
-            let Some(found) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(found) = memchr(b'\n', rest) else {
                 self.searched = bytes.len();
                 return self.unfinished(bytes, limits).map(|()| None);
             };
@@ -146,14 +148,15 @@ impl HeadReader {
         if self.fields.len() >= limits.count {
             return Err(Refusal::TooManyHeaders);
         }
-        let colon = line.iter().position(|byte| *byte == b':').ok_or(Refusal::BadRequest)?;
+        let colon = memchr(b':', line).ok_or(Refusal::BadRequest)?;
         let (name, rest) = line.split_at_checked(colon).ok_or(Refusal::BadRequest)?;
         // Neither a continuation of the line before nor a space before the colon: both are no token.
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err(Refusal::BadRequest);
         }
         let value = rest.get(1..).unwrap_or_default();
-        if !value.iter().all(|byte| is_text(*byte)) {
+        // All of them, whatever is found: so they are looked at many at a time.
+        if !value.iter().fold(true, |all, byte| all & is_text(*byte)) {
             return Err(Refusal::BadRequest);
         }
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -286,33 +289,22 @@ fn request_line(line: &[u8], begin: usize) -> Result<Start, Refusal> {
     Ok(Start { method, target: place, old, authority: Some(start..start + end) })
 }
 
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-}
-
-/// What a header value is made of: no control character but the tab.
-pub(super) fn is_text(byte: u8) -> bool {
-    byte >= b' ' && byte != 0x7f || byte == b'\t'
-}
-
 /// A path with its query: no control characters, no fragment, and nothing that `http::Uri` would refuse.
 fn is_path(target: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(byte);
-    target.iter().all(plain) || !target.contains(&b'#') && http::uri::PathAndQuery::try_from(target).is_ok()
+    target.iter().all(|byte| characters::is_path(*byte))
+        || !target.contains(&b'#') && http::uri::PathAndQuery::try_from(target).is_ok()
 }
 
 /// `name`, `address`, `[address]`, each perhaps with a port.
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    let (name, port) = match (value.first(), value.iter().position(|byte| *byte == b']')) {
-        (Some(b'['), Some(end)) => value.split_at_checked(end + 1).unwrap_or_default(),
-        _ => value.split_at_checked(value.iter().position(|byte| *byte == b':').unwrap_or(value.len())).unwrap_or_default(),
-    };
+    let end = if value.first() == Some(&b'[') { memchr(b']', value).map(|end| end + 1) } else { None };
+    let end = end.or_else(|| memchr(b':', value)).unwrap_or(value.len());
+    let (name, port) = value.split_at_checked(end).unwrap_or_default();
     let is_name = match name {
         [b'[', address @ .., b']'] => {
             std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
         }
-        _ => !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+        _ => !name.is_empty() && name.iter().all(|byte| characters::is_name(*byte)),
     };
     let is_port = match port {
         [] => true,

@@ -11,6 +11,7 @@ pub(in crate::proxy) mod head;
 
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -27,6 +28,7 @@ pub(crate) struct Connection {
     /// What was read and not used.
     held: BytesMut,
     appetite: Appetite,
+    buffers: Rc<Buffers>,
 }
 
 /// Why there is no response's head.
@@ -41,8 +43,8 @@ pub(crate) enum NoHead {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, held: BytesMut::new(), appetite: Appetite::new() }
+    pub(super) fn new(stream: TcpStream, buffers: &Rc<Buffers>) -> Self {
+        Self { stream, held: BytesMut::new(), appetite: Appetite::new(), buffers: Rc::clone(buffers) }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -62,18 +64,19 @@ impl Connection {
     }
 
     /// It is idle, and holds no buffer from now on.
-    pub(super) fn rest(&mut self, buffers: &Buffers) {
-        buffers.give(std::mem::take(&mut self.held));
+    pub(super) fn rest(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.held));
     }
 
-    /// It is used again.
-    pub(super) fn wake(&mut self, buffers: &Buffers) {
-        self.held = buffers.take(self.appetite.wanted());
-    }
-
-    /// Reads more into [`Connection::held`]: how many bytes, 0 at the end.
+    /// Reads more into [`Connection::held`]: how many bytes, 0 at the end. Who waits for the first of them holds no buffer.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.held.reserve(self.appetite.wanted());
+        let wanted = self.appetite.wanted();
+        if self.held.capacity() == 0 {
+            ready!(self.stream.poll_read_ready(cx))?;
+            self.held = self.buffers.take(wanted);
+        } else {
+            self.held.reserve(wanted);
+        }
         let count = ready!(pin!(self.stream.read_buf(&mut self.held)).poll(cx))?;
         self.appetite.fed(count);
         Poll::Ready(Ok(count))
@@ -97,5 +100,41 @@ impl Connection {
     /// The byte stream itself, after a change of protocol, and what of it was read already.
     pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.held.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_an_endpoint_holds_no_buffer_and_the_next_one_reads_into_the_last_one_s() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let buffers = Buffers::new();
+        let (mut connections, mut endpoints) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            connections.push(Connection::new(stream, &buffers));
+            endpoints.push(listener.accept().await.unwrap().0);
+        }
+        for connection in &mut connections {
+            assert!(connection.poll_head(&mut Context::from_waker(Waker::noop()), false).is_pending());
+            assert_eq!(connection.held.capacity(), 0);
+        }
+        let mut places = Vec::new();
+        for (connection, endpoint) in connections.iter_mut().zip(&mut endpoints) {
+            endpoint.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            let head = poll_fn(|cx| connection.poll_head(cx, false)).await.unwrap();
+            places.push(head.headers["content-length"].as_bytes().as_ptr());
+            drop(head);
+            connection.rest();
+        }
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
     }
 }

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::buffers::Buffers;
+use foldhash::fast::RandomState;
+
 use super::super::timers::Timers;
 use super::http1::Connection;
 use crate::clock::Instant;
@@ -32,8 +33,7 @@ pub(crate) struct Limits {
 pub(crate) struct Pool {
     timers: Rc<Timers>,
     limits: Cell<Option<Limits>>,
-    idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
-    buffers: Rc<Buffers>,
+    idle: RefCell<HashMap<SocketAddr, Vec<Idle>, RandomState>>,
 }
 
 #[derive(Debug)]
@@ -58,8 +58,8 @@ impl Idle {
 }
 
 impl Pool {
-    pub(crate) fn new(timers: Rc<Timers>, buffers: Rc<Buffers>) -> Rc<Self> {
-        Rc::new(Self { timers, limits: Cell::new(None), idle: RefCell::default(), buffers })
+    pub(crate) fn new(timers: Rc<Timers>) -> Rc<Self> {
+        Rc::new(Self { timers, limits: Cell::new(None), idle: RefCell::default() })
     }
 
     /// From now on. Nothing is kept before the first call.
@@ -73,9 +73,8 @@ impl Pool {
         let limits = self.limits.get()?;
         let mut all = self.idle.borrow_mut();
         let idle = all.get_mut(&address)?;
-        while let Some(mut candidate) = idle.pop() {
+        while let Some(candidate) = idle.pop() {
             if candidate.is_usable(&limits, now) {
-                candidate.kept.connection.wake(&self.buffers);
                 return Some(Lease { kept: candidate.kept, address, reused: true, pool: Rc::clone(self) });
             }
         }
@@ -152,7 +151,7 @@ impl Lease {
         if idle.kept.requests >= limits.requests || !idle.is_usable(&limits, now) {
             return;
         }
-        idle.kept.connection.rest(&self.pool.buffers);
+        idle.kept.connection.rest();
         let mut all = self.pool.idle.borrow_mut();
         let kept = all.entry(self.address).or_default();
         if kept.len() >= limits.idle {

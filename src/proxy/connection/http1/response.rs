@@ -51,7 +51,8 @@ pub(super) fn write<B: Body>(out: &mut Vec<u8>, response: &Response<B>, asked: &
         None => Coding::Chunked,
     };
     let changes = status == StatusCode::SWITCHING_PROTOCOLS;
-    let closes = !asked.keeps || coding == Coding::UntilClose || lists::any_has(headers, CONNECTION, b"close");
+    let mut closes = !asked.keeps || coding == Coding::UntilClose;
+    let (mut dated, mut sized) = (false, false);
     out.reserve(HEAD);
     out.extend_from_slice(if asked.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
@@ -59,19 +60,34 @@ pub(super) fn write<B: Body>(out: &mut Vec<u8>, response: &Response<B>, asked: &
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in headers {
-        // Ours to say, below; and a length without a body has misled more clients than it has helped.
-        let passes = if *name == CONNECTION { changes } else { !bodyless || *name != CONTENT_LENGTH };
+        let passes = match *name {
+            // Ours to say, below.
+            CONNECTION => {
+                closes |= lists::has(value.as_bytes(), b"close");
+                changes
+            }
+            // Without a body it has misled more clients than it has helped.
+            CONTENT_LENGTH => {
+                sized = true;
+                !bodyless
+            }
+            DATE => {
+                dated = true;
+                true
+            }
+            _ => true,
+        };
         if passes {
             field(out, name.as_str(), value.as_bytes());
         }
     }
-    if !headers.contains_key(DATE) {
+    if !dated {
         date.with(|date| field(out, "date", date.as_bytes()));
     }
     match coding {
         Coding::Chunked => field(out, "transfer-encoding", b"chunked"),
         // An endpoint's own word is among the fields.
-        _ if headers.contains_key(CONTENT_LENGTH) => {}
+        _ if sized => {}
         _ => {
             if let Some(length) = told_length(response, asked.head) {
                 field(out, "content-length", itoa::Buffer::new().format(length).as_bytes());

@@ -23,6 +23,8 @@ pub(crate) struct Head {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: BodyReader,
+    /// The body is, or to another method would have been, in chunks.
+    pub chunked: bool,
     /// The connection can be used again afterwards.
     pub keeps: bool,
 }
@@ -70,60 +72,68 @@ pub(super) fn parse(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Head>
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             continue;
         }
-        let mut headers = headers(&text, places.get(..count).unwrap_or_default())?;
-        let body = framing(status, &headers, old, to_head)?;
-        if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
-            // Once, if it was there more often.
-            headers.insert(CONTENT_LENGTH, length);
-        }
-        let keeps = keeps(&headers, old) && !body.is_until_close();
-        return Ok(Some(Head { status, headers, body, keeps }));
+        let (headers, told) = headers(&text, places.get(..count).unwrap_or_default(), old)?;
+        let body = told.framing(status, to_head);
+        let keeps = !told.close && (!old || told.keep_alive) && !body.is_until_close();
+        return Ok(Some(Head { status, headers, body, chunked: told.chunked, keeps }));
     }
 }
 
-fn headers(text: &Bytes, places: &[[[u16; 2]; 2]]) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(places.len());
+/// What the fields say of the connection and of the body.
+#[derive(Debug, Default)]
+struct Told {
+    length: Option<u64>,
+    chunked: bool,
+    /// RFC 9112 §9.3.
+    close: bool,
+    keep_alive: bool,
+}
+
+/// The fields, each length once, and what they say. `old`: it is HTTP/1.0.
+fn headers(text: &Bytes, places: &[[[u16; 2]; 2]], old: bool) -> Result<(HeaderMap, Told), Malformed> {
+    let (mut headers, mut told) = (HeaderMap::with_capacity(places.len()), Told::default());
     for [name, value] in places {
         let [name, value] = [name, value].map(|[begin, end]| usize::from(*begin)..usize::from(*end));
-        let name = text.get(name).and_then(|name| HeaderName::from_bytes(name).ok());
-        let value = HeaderValue::from_maybe_shared(text.slice(value)).ok();
-        headers.append(name.ok_or(Malformed::Syntax)?, value.ok_or(Malformed::Syntax)?);
+        let name = text.get(name).and_then(|name| HeaderName::from_bytes(name).ok()).ok_or(Malformed::Syntax)?;
+        let value = HeaderValue::from_maybe_shared(text.slice(value)).map_err(|_| Malformed::Syntax)?;
+        if name == CONTENT_LENGTH {
+            let number = length(value.as_bytes()).ok_or(Malformed::Framing)?;
+            match told.length.replace(number) {
+                None => {}
+                Some(other) if other == number => continue,
+                Some(_) => return Err(Malformed::Framing),
+            }
+        } else if name == TRANSFER_ENCODING {
+            // Another coding would reach the client without its name; HTTP/1.0 has none.
+            let known = !old && value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            if !known || std::mem::replace(&mut told.chunked, true) {
+                return Err(Malformed::Framing);
+            }
+        } else if name == CONNECTION {
+            told.close |= lists::has(value.as_bytes(), b"close");
+            told.keep_alive |= lists::has(value.as_bytes(), b"keep-alive");
+        }
+        headers.append(name, value);
     }
-    Ok(headers)
+    Ok((headers, told))
 }
 
-fn framing(status: StatusCode, headers: &HeaderMap, old: bool, to_head: bool) -> Result<BodyReader, Malformed> {
-    let codings = headers.get_all(TRANSFER_ENCODING);
-    let mut codings = codings.iter();
-    let chunked = match (codings.next(), codings.next()) {
-        (None, _) => false,
-        // Another coding would reach the client without its name; HTTP/1.0 has none.
-        (Some(coding), None) if !old && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => true,
-        _ => return Err(Malformed::Framing),
-    };
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        let digits = value.as_bytes();
-        let number = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
-        let number: u64 = number.and_then(|number| number.parse().ok()).ok_or(Malformed::Framing)?;
-        if length.replace(number).is_some_and(|other| other != number) {
-            return Err(Malformed::Framing);
+/// Digits only.
+fn length(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit))?.parse().ok()
+}
+
+impl Told {
+    fn framing(&self, status: StatusCode, to_head: bool) -> BodyReader {
+        let none = to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match self.length {
+            _ if none => BodyReader::none(),
+            _ if self.chunked => BodyReader::chunked(),
+            Some(length) => BodyReader::length(length),
+            None if status == StatusCode::RESET_CONTENT => BodyReader::none(),
+            None => BodyReader::until_close(),
         }
     }
-    let none = to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match length {
-        _ if none => BodyReader::none(),
-        _ if chunked => BodyReader::chunked(),
-        Some(length) => BodyReader::length(length),
-        None if status == StatusCode::RESET_CONTENT => BodyReader::none(),
-        None => BodyReader::until_close(),
-    })
-}
-
-/// RFC 9112 §9.3.
-fn keeps(headers: &HeaderMap, old: bool) -> bool {
-    let has = |option: &[u8]| lists::any_has(headers, CONNECTION, option);
-    !has(b"close") && (!old || has(b"keep-alive"))
 }
 
 #[cfg(test)]
