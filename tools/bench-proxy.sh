@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a request costs in the data plane, beside nginx and haproxy, in one run of about ten minutes. Exit status 1 when a limit is missed.
+# What a request costs in the data plane, beside nginx and haproxy, in one run of about five minutes. Exit status 1 when a limit is missed.
 #   tools/bench-proxy.sh [ROUNDS]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

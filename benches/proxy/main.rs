@@ -4,7 +4,7 @@
 //! load (wrk, h2load, this program), core 1 ─▶ proxy under test, core 0 ─▶ backend (this program), core 1
 //! ```
 //!
-//! Each proxy has one thread, is started afresh for each measurement, and is told to do the same: the same four forwarding headers,
+//! Each proxy has one thread, is started afresh for each scenario, and is told to do the same: the same four forwarding headers,
 //! kept upstream connections without a count of requests; one ECDSA P-256 certificate, TLS 1.3 with X25519 and AES-128, session
 //! tickets (nginx and ours one for each connection, haproxy two). Clients do not come back with a ticket, except wrk, which always does
 //! and measures resumed handshakes by that. Ours does more: 5,001 hosts with four paths each, five more headers, metrics, and an access log, which the others

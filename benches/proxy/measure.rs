@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::peers::{self, BACKEND, HTTP, HTTPS, Peer, Process};
+use super::peers::{self, BACKEND, Peer, Process};
 use super::strace::{Tracer, Whose};
 use super::{calls, client};
 
@@ -47,8 +47,9 @@ const IDLE_LIMIT: f64 = 34.0;
 /// Connections held open for that.
 const IDLE: usize = 1000;
 
-const ROUNDS: usize = 5;
-const SECONDS: &str = "3";
+/// Many and short: what shares the machine with us comes and goes within seconds, and is the same for all only within a round.
+const ROUNDS: usize = 15;
+const SECONDS: &str = "1";
 
 pub fn run(arguments: &[&str]) -> ExitCode {
     let folder = PathBuf::from(arguments.first().copied().unwrap_or("target/bench-proxy"));
@@ -64,19 +65,7 @@ pub fn run(arguments: &[&str]) -> ExitCode {
     println!("| CPU per request, µs | landfall | nginx | haproxy | nginx ÷ us | at least | haproxy ÷ us |");
     println!("|---|---|---|---|---|---|---|");
     for scenario in &SCENARIOS {
-        let mut figures: BTreeMap<Peer, Vec<f64>> = BTreeMap::new();
-        for round in 0..rounds {
-            let mut order = Peer::ALL;
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            for peer in order {
-                let figure = per_request(peer, scenario, &folder);
-                eprintln!("{}: {} {figure:.1} µs", scenario.name, peer.name());
-                figures.entry(peer).or_default().push(figure);
-            }
-        }
-        let [us, nginx, haproxy] = Peer::ALL.map(|peer| figures.remove(&peer).unwrap_or_default());
+        let [us, nginx, haproxy] = per_request(scenario, rounds, &folder);
         // Within a round: the machine's pace changes from one to the next, for all of them.
         let [ratio, other] =
             [&nginx, &haproxy].map(|other| median(other.iter().zip(&us).map(|(other, us)| other / us).collect()));
@@ -117,39 +106,53 @@ pub fn run(arguments: &[&str]) -> ExitCode {
 
 fn start(peer: Peer, folder: &Path) -> Process {
     let process = peer.start(folder);
-    wait_for(HTTP);
-    wait_for(HTTPS);
+    wait_for(peer.http());
+    wait_for(peer.https());
     process
 }
 
-/// Microseconds of CPU for one request.
-fn per_request(peer: Peer, scenario: &Scenario, folder: &Path) -> f64 {
-    let process = start(peer, folder);
-    ask(&scenario.load, "1", folder);
-    let before = process.cpu();
-    let requests = ask(&scenario.load, SECONDS, folder);
-    let spent = process.cpu() - before;
-    assert!(requests > 0.0, "{} answered nothing: {}", peer.name(), scenario.name);
-    spent as f64 / 1000.0 / requests
+/// Microseconds of CPU for one request, of each peer in each round. Fresh processes; who is not asked sleeps.
+fn per_request(scenario: &Scenario, rounds: usize, folder: &Path) -> [Vec<f64>; 3] {
+    let processes = Peer::ALL.map(|peer| (peer, start(peer, folder)));
+    for (peer, _) in &processes {
+        ask(*peer, &scenario.load, "1", folder);
+    }
+    let mut figures: BTreeMap<Peer, Vec<f64>> = BTreeMap::new();
+    for round in 0..rounds {
+        let mut order: Vec<_> = processes.iter().collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for (peer, process) in order {
+            let before = process.cpu();
+            let requests = ask(*peer, &scenario.load, SECONDS, folder);
+            assert!(requests > 0.0, "{} answered nothing: {}", peer.name(), scenario.name);
+            let figure = (process.cpu() - before) as f64 / 1000.0 / requests;
+            eprintln!("{}: {} {figure:.1} µs", scenario.name, peer.name());
+            figures.entry(*peer).or_default().push(figure);
+        }
+    }
+    Peer::ALL.map(|peer| figures.remove(&peer).unwrap_or_default())
 }
 
 /// System calls of all threads for one request.
 fn system_calls(peer: Peer, scenario: &Scenario, folder: &Path) -> f64 {
     let process = start(peer, folder);
-    ask(&scenario.load, "1", folder);
+    ask(peer, &scenario.load, "1", folder);
     let tracer = Tracer::attach(&process, &Whose::All, folder).unwrap_or_else(|why| panic!("system calls: {why}"));
-    let requests = ask(&scenario.load, "2", folder);
+    let requests = ask(peer, &scenario.load, "2", folder);
     tracer.end(process) as f64 / requests
 }
 
 /// Runs the load for so many seconds; how many requests were answered.
-fn ask(load: &Load, seconds: &str, folder: &Path) -> f64 {
+fn ask(peer: Peer, load: &Load, seconds: &str, folder: &Path) -> f64 {
+    let (http, https) = (peer.http(), peer.https());
     let words = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     // wrk wants the space after the colon, or it drops the field without a word.
     let header = |field: &str| ["-H".to_owned(), field.to_owned()];
     let command = match load {
         Load::Wrk { tls, path, new } => {
-            let url = if *tls { format!("https://127.0.0.1:{HTTPS}{path}") } else { format!("http://127.0.0.1:{HTTP}{path}") };
+            let url = if *tls { format!("https://127.0.0.1:{https}{path}") } else { format!("http://127.0.0.1:{http}{path}") };
             let connections = if path.contains("100k") { 16 } else { 32 };
             let mut command = words(format!("wrk -t1 -c{connections} -d{seconds}s {url}"));
             command.extend(header("Host: h7.example.com"));
@@ -159,14 +162,14 @@ fn ask(load: &Load, seconds: &str, folder: &Path) -> f64 {
             command
         }
         Load::H2 { connections, streams } => {
-            let url = format!("https://127.0.0.1:{HTTPS}/1k");
+            let url = format!("https://127.0.0.1:{https}/1k");
             let mut command = words(format!("h2load -t1 -c{connections} -m{streams} -D{seconds} {url}"));
             command.extend(header(":authority: h7.example.com"));
             command
         }
         Load::Reconnect => {
             let own = std::env::current_exe().expect("this program");
-            let address = format!("127.0.0.1:{HTTPS}");
+            let address = format!("127.0.0.1:{https}");
             vec![text(&own), "reconnect".to_owned(), text(folder), address, seconds.to_owned()]
         }
     };
@@ -189,7 +192,7 @@ fn idle(peer: Peer, folder: &Path) -> (u64, f64) {
     let held = runtime.block_on(async {
         let (connector, mut held) = (client::connector(folder), Vec::new());
         for _ in 0..IDLE {
-            let mut stream = client::connect_tls(&connector, SocketAddr::from((Ipv4Addr::LOCALHOST, HTTPS))).await;
+            let mut stream = client::connect_tls(&connector, SocketAddr::from((Ipv4Addr::LOCALHOST, peer.https()))).await;
             client::ask(&mut stream).await;
             held.push(stream);
         }

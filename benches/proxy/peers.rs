@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-pub const HTTP: u16 = 18080;
-pub const HTTPS: u16 = 18443;
 pub const BACKEND: u16 = 18090;
 
 /// Core of the proxy under test, and of everything else.
@@ -34,19 +32,30 @@ impl Peer {
         }
     }
 
+    /// Where it serves HTTP, and HTTPS.
+    pub fn http(self) -> u16 {
+        18080 + self as u16
+    }
+
+    pub fn https(self) -> u16 {
+        18443 + self as u16
+    }
+
     /// Starts it; the folder has `cert.pem` and `key.pem`.
     pub fn start(self, folder: &Path) -> Process {
         let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
         let command = match self {
-            Self::Landfall => serve([HTTP, HTTPS, BACKEND].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))), folder),
+            Self::Landfall => {
+                serve([self.http(), self.https(), BACKEND].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))), folder)
+            }
             Self::Nginx => {
-                std::fs::write(path("nginx.conf"), nginx(folder)).expect("written");
+                std::fs::write(path("nginx.conf"), nginx(self, folder)).expect("written");
                 vec!["nginx".to_owned(), "-p".into(), path(""), "-e".into(), "stderr".into(), "-c".into(), path("nginx.conf")]
             }
             Self::Haproxy => {
                 let both = ["cert.pem", "key.pem"].map(|name| std::fs::read_to_string(path(name)).expect("read")).concat();
                 std::fs::write(path("both.pem"), both).expect("written");
-                std::fs::write(path("haproxy.cfg"), haproxy(folder)).expect("written");
+                std::fs::write(path("haproxy.cfg"), haproxy(self, folder)).expect("written");
                 vec!["haproxy".to_owned(), "-db".into(), "-f".into(), path("haproxy.cfg")]
             }
         };
@@ -136,8 +145,8 @@ impl Drop for Process {
     }
 }
 
-fn nginx(folder: &Path) -> String {
-    let folder = folder.display();
+fn nginx(peer: Peer, folder: &Path) -> String {
+    let (folder, http, https) = (folder.display(), peer.http(), peer.https());
     format!(
         "daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
 events {{ worker_connections 4096; }}
@@ -147,8 +156,8 @@ http {{
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   upstream backend {{ server 127.0.0.1:{BACKEND}; keepalive 512; keepalive_requests 1000000; }}
   server {{
-    listen 127.0.0.1:{HTTP} backlog=4096;
-    listen 127.0.0.1:{HTTPS} ssl http2 backlog=4096;
+    listen 127.0.0.1:{http} backlog=4096;
+    listen 127.0.0.1:{https} ssl http2 backlog=4096;
     ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
     ssl_prefer_server_ciphers on; ssl_conf_command Ciphersuites {CIPHERS}; ssl_conf_command NumTickets 1;
     http2_max_concurrent_streams 128;
@@ -164,8 +173,8 @@ http {{
     )
 }
 
-fn haproxy(folder: &Path) -> String {
-    let folder = folder.display();
+fn haproxy(peer: Peer, folder: &Path) -> String {
+    let (folder, http, https) = (folder.display(), peer.http(), peer.https());
     format!(
         "global
   nbthread 1
@@ -178,8 +187,8 @@ defaults
   timeout connect 5s
   http-reuse always
 frontend web
-  bind 127.0.0.1:{HTTP}
-  bind 127.0.0.1:{HTTPS} ssl crt {folder}/both.pem alpn h2,http/1.1
+  bind 127.0.0.1:{http}
+  bind 127.0.0.1:{https} ssl crt {folder}/both.pem alpn h2,http/1.1
   http-request set-header X-Real-IP %[src]
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
