@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a request costs in the data plane, beside nginx and haproxy, in one run of about five minutes. Exit status 1 when a limit is missed.
+# What a request costs in the data plane, beside nginx and haproxy, in one run of about ten minutes. Exit status 1 when a limit is missed.
 #   tools/bench-proxy.sh [ROUNDS]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -9,4 +9,4 @@ echo "building (a release build of the AWS SDK takes some minutes, once) ..." >&
 program=$(static_bench proxy)
 # In a network of its own: what Docker and kube-proxy leave in this machine's firewall would cost each of them the same for each packet, and
 # hide by that how much they differ.
-unshare --net bash -c 'ip link set lo up && exec "$@"' bash "$program" run "$TARGET/bench-proxy" "${1:-5}"
+unshare --net bash -c 'ip link set lo up && exec "$@"' bash "$program" run "$TARGET/bench-proxy" "$@"

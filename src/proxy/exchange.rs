@@ -181,7 +181,7 @@ impl<'a> Exchange<'a> {
         self.record.asked_by(identity.address);
         self.identity = Some(identity);
         let given = self.parts.headers.get(headers::X_REQUEST_ID).filter(|id| !id.is_empty());
-        self.record.known_as(match given {
+        self.record.identified_by(match given {
             Some(id) => RequestId::Given(id.clone()),
             None if global.generate_request_id => RequestId::made(),
             None => RequestId::None,

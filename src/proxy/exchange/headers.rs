@@ -36,7 +36,7 @@ pub(super) fn to_endpoint(
 ) -> bool {
     let (headers, version) = client;
     let named = named(headers);
-    let (mut sized, mut cookies, mut original_for, mut original_host, mut te) = (false, 0, false, None, None);
+    let (mut sized, mut cookies, mut original_for, mut original_host, mut te) = (false, false, false, None, None);
     field(head, "host", identity.host().as_bytes());
     for (name, value) in headers {
         let text = name.as_str();
@@ -72,9 +72,9 @@ pub(super) fn to_endpoint(
             "x-request-id" => request_id.is_empty(),
             // Nothing replaces it (RFC 7239), and endpoints that read it read it first.
             "forwarded" => identity.believed,
-            // HTTP/2 lets clients send them one by one (RFC 9113 §8.2.3).
+            // Below, as one.
             "cookie" if version == Version::HTTP_2 => {
-                cookies += 1;
+                cookies = true;
                 false
             }
             // Endpoints that turn names into environment variables could not tell `a_b` from `a-b`.
@@ -84,7 +84,7 @@ pub(super) fn to_endpoint(
             field(head, text, value.as_bytes());
         }
     }
-    if cookies > 0 {
+    if cookies {
         join_cookies(head, headers);
     }
     if original_for
@@ -158,6 +158,10 @@ fn named(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// HTTP/2 lets clients send cookies one by one (RFC 9113 §8.2.3).
 fn join_cookies(head: &mut Vec<u8>, headers: &HeaderMap) {
-    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    field(head, "cookie", &cookies.join(&b"; "[..]));
+    let mut before: &[u8] = b"cookie: ";
+    for cookie in headers.get_all(COOKIE) {
+        head.extend_from_slice(std::mem::replace(&mut before, b"; "));
+        head.extend_from_slice(cookie.as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
 }

@@ -110,15 +110,16 @@ impl Record {
     }
 
     fn describe<B>(&mut self, request: &Request<B>) {
-        let (mut user, mut referer, mut agent) = (None, None, None);
+        let (mut authorization, mut referer, mut agent) = (None, None, None);
         for (name, value) in request.headers() {
             match *name {
-                AUTHORIZATION if user.is_none() => user = basic_user(value),
+                AUTHORIZATION => _ = authorization.get_or_insert(value),
                 REFERER => _ = referer.get_or_insert(value),
                 USER_AGENT => _ = agent.get_or_insert(value),
                 _ => {}
             }
         }
+        let user = authorization.and_then(basic_user).unwrap_or_default();
         let [referer, agent] = [referer, agent].map(|value| value.map_or(&b""[..], HeaderValue::as_bytes));
         let uri = request.uri();
         let (scheme, authority) = match (uri.scheme_str(), uri.authority()) {
@@ -138,7 +139,7 @@ impl Record {
                 _ => " HTTP/2.0",
             },
         ];
-        self.write(&line.map(str::as_bytes), [&user.unwrap_or_default(), referer, agent]);
+        self.write(&line.map(str::as_bytes), [&user, referer, agent]);
     }
 
     /// The request line (in pieces), and the other texts.
@@ -161,7 +162,7 @@ impl Record {
     }
 
     /// By which name it can be found again.
-    pub(super) fn known_as(&mut self, id: RequestId) {
+    pub(super) fn identified_by(&mut self, id: RequestId) {
         self.request_id = id;
     }
 

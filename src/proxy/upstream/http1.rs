@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     /// What was read and not used.
     held: BytesMut,
+    /// Nothing was read for this exchange yet: `held` is no buffer.
+    rests: bool,
     appetite: Appetite,
     buffers: Rc<Buffers>,
 }
@@ -44,7 +46,7 @@ pub(crate) enum NoHead {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, buffers: &Rc<Buffers>) -> Self {
-        Self { stream, held: BytesMut::new(), appetite: Appetite::new(), buffers: Rc::clone(buffers) }
+        Self { stream, held: BytesMut::new(), rests: true, appetite: Appetite::new(), buffers: Rc::clone(buffers) }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -65,15 +67,18 @@ impl Connection {
 
     /// It is idle, and holds no buffer from now on.
     pub(super) fn rest(&mut self) {
-        self.buffers.give(std::mem::take(&mut self.held));
+        if !std::mem::replace(&mut self.rests, true) {
+            self.buffers.give(std::mem::take(&mut self.held));
+        }
     }
 
-    /// Reads more into [`Connection::held`]: how many bytes, 0 at the end. Who waits for the first of them holds no buffer.
+    /// Reads more into [`Connection::held`]: how many bytes, 0 at the end. Who waits for an answer holds no buffer.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = self.appetite.wanted();
-        if self.held.capacity() == 0 {
+        if self.rests {
             ready!(self.stream.poll_read_ready(cx))?;
             self.held = self.buffers.take(wanted);
+            self.rests = false;
         } else {
             self.held.reserve(wanted);
         }

@@ -84,7 +84,7 @@ pub(super) fn parse(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Head>
 struct Told {
     length: Option<u64>,
     chunked: bool,
-    /// RFC 9112 §9.3.
+    /// Whether the connection can be used again (RFC 9112 §9.3).
     close: bool,
     keep_alive: bool,
 }
