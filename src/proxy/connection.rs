@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::Response;
 use hyper::body::Body;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::client::Client;
 use super::proxy_protocol::{self, Header};
+use super::upstream::http1::head::is_bodyless;
 use super::worker::{Busy, Phase, Worker};
 use crate::routes::options::GlobalOptions;
 use prefixed::Prefixed;
@@ -167,11 +168,6 @@ async fn starts_with_preface(worker: &Worker, stream: &mut Prefixed<TcpStream>) 
         })
         .await?;
     }
-}
-
-/// Responses with this status have no body (RFC 9112 §6.3).
-fn is_bodyless(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The length to tell a client if the endpoint has told none; for HEAD that of the answer to a GET, if it is known.

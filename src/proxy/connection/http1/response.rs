@@ -9,7 +9,8 @@ use hyper::body::Body;
 use super::super::super::date::Date;
 use super::super::super::lists;
 use super::super::super::outgoing::{Coding, field};
-use super::super::{is_bodyless, told_length};
+use super::super::super::upstream::http1::head::is_bodyless;
+use super::super::told_length;
 
 /// Bytes of a head, usually.
 const HEAD: usize = 512;

@@ -79,6 +79,11 @@ pub(super) fn parse(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Head>
     }
 }
 
+/// Responses with this status have no body, whatever their fields say (RFC 9112 §6.3).
+pub(in crate::proxy) fn is_bodyless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// What the fields say of the connection and of the body.
 #[derive(Debug, Default)]
 struct Told {
@@ -125,9 +130,8 @@ fn length(digits: &[u8]) -> Option<u64> {
 
 impl Told {
     fn framing(&self, status: StatusCode, to_head: bool) -> BodyReader {
-        let none = to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match self.length {
-            _ if none => BodyReader::none(),
+            _ if to_head || is_bodyless(status) => BodyReader::none(),
             _ if self.chunked => BodyReader::chunked(),
             Some(length) => BodyReader::length(length),
             None if status == StatusCode::RESET_CONTENT => BodyReader::none(),
