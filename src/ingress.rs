@@ -17,3 +17,5 @@ pub mod status;
 pub mod report;
 
 pub mod leader;
+
+pub mod metrics;

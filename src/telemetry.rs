@@ -1,7 +1,10 @@
 //! Logs and metrics of the process.
 //!
-//! Logs go to standard error, so that what a command prints stays clean. Metrics are named here and nowhere else; who
-//! measures holds a clone of [`Metrics`]. Served by [`crate::admin`]. Imports `clock` only.
+//! Logs go to standard error, so that what a command prints stays clean. Metrics are named here, those of the data plane in
+//! `proxy/metrics.rs` and `ingress/metrics.rs`; who measures holds a clone of [`Metrics`]. Served by [`crate::admin`].
+//! Imports `clock` only.
+
+mod process;
 
 use std::fmt;
 
@@ -18,6 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::Heartbeat;
+pub use process::Process;
 
 /// `--log-format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
@@ -108,7 +112,20 @@ pub struct StepLabels {
 }
 
 /// A family of histograms, built by a plain function.
-type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Histograms of times, from 1 ms to 65 s.
+#[must_use]
+pub fn durations<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
+    Family::new_with_constructor(|| Histogram::new((0..17).map(|n| 0.001 * f64::from(1_u32 << n))))
+}
+
+/// As metrics are written. Exact up to 2^53, which no number of ours reaches while anybody looks.
+#[must_use]
+#[allow(clippy::cast_precision_loss)]
+pub fn to_f64(value: u64) -> f64 {
+    value as f64
+}
 
 /// Everything that is counted and timed. Clones share the numbers.
 #[derive(Clone, Debug)]
@@ -121,51 +138,11 @@ pub struct Metrics {
     pub plan_steps: Family<StepLabels, Counter>,
 }
 
-/// 1 ms to 65 s.
-fn seconds() -> Histogram {
-    Histogram::new((0..17).map(|n| 0.001 * f64::from(1_u32 << n)))
-}
-
-/// Labels of [`TableMetrics::update_duration`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TableLabels {
-    /// `objects`: the whole table was made; `endpoints`: those of some Services were exchanged.
-    pub change: &'static str,
-}
-
-/// What the feed of the data plane times. Clones share the numbers.
-#[derive(Clone, Debug)]
-pub struct TableMetrics {
-    /// `landfall_table_update_duration_seconds{change}`: from the first of the changes that a table was made for, as it was seen,
-    /// until the table was in force. Its count is that of tables published.
-    pub update_duration: Histograms<TableLabels>,
-}
-
-impl TableMetrics {
-    /// Registers them; the registry's prefix is `landfall`.
-    #[must_use]
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self { update_duration: Family::new_with_constructor(seconds as fn() -> Histogram) };
-        registry.register_with_unit(
-            "table_update_duration",
-            "Time from the first of the changes that a route table was made for until it was in force",
-            Unit::Seconds,
-            metrics.update_duration.clone(),
-        );
-        metrics
-    }
-}
-
 impl Metrics {
     /// The registry of the process with these metrics in it. Add sampled ones with [`sample`] before serving it.
     #[must_use]
     pub fn new() -> (Self, Registry) {
-        let histograms = seconds as fn() -> Histogram;
-        let metrics = Self {
-            reconcile_duration: Family::new_with_constructor(histograms),
-            stage_duration: Family::new_with_constructor(histograms),
-            plan_steps: Family::default(),
-        };
+        let metrics = Self { reconcile_duration: durations(), stage_duration: durations(), plan_steps: Family::default() };
         let mut registry = Registry::with_prefix("landfall");
         registry.register_with_unit(
             "reconcile_duration",
@@ -314,8 +291,6 @@ mod tests {
         sample_queue(&mut registry, || 3);
         sample_leader(&mut registry, || true);
         sample_owned(&mut registry, || 2);
-        let tables = TableMetrics::register(&mut registry);
-        tables.update_duration.get_or_create(&TableLabels { change: "endpoints" }).observe(0.003);
         metrics.reconcile_duration.get_or_create(&ReconcileLabels { controller: "service", result: "done" }).observe(0.003);
         metrics.stage_duration.get_or_create(&StageLabels { stage: "build" }).observe(0.003);
         metrics.plan_steps.get_or_create(&StepLabels { step: "create-listener" }).inc();
@@ -327,7 +302,6 @@ mod tests {
             r#"landfall_stage_duration_seconds_count{stage="build"} 1"#,
             r#"landfall_plan_steps_total{step="create-listener"} 1"#,
             r#"landfall_watch_last_event_seconds{kind="Service"} 2.5"#,
-            r#"landfall_table_update_duration_seconds_count{change="endpoints"} 1"#,
             "landfall_queue_depth 3.0",
             "landfall_leader 1.0",
             "landfall_owned_load_balancers 2.0",

@@ -18,13 +18,14 @@ use crate::config::ingress::{IngressSettings, Publish};
 use crate::ingress::certificate;
 use crate::ingress::feed::{self, Published, Sources};
 use crate::ingress::leader::{self, Front, Leader};
+use crate::ingress::metrics::{self, TableMetrics};
 use crate::ingress::status::Address;
 use crate::kubernetes::client;
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::watch::{self, Selector, watch};
 use crate::proxy::{self, Drain, Proxy};
 use crate::routes::compile::Compiler;
-use crate::telemetry::{self, TableMetrics};
+use crate::telemetry;
 
 /// A watch without a sign of life for so long is dead: `/livez` fails.
 const WATCH_LIMIT: Duration = Duration::from_secs(180);
@@ -85,9 +86,18 @@ pub(super) async fn run(settings: IngressSettings) -> Result<ExitCode, Failure> 
     let stores = sources.stores();
     let (leads, leading) = channel::channel(false);
     let own = registry.sub_registry_with_prefix("landfall");
-    telemetry::sample_leader(own, move || *leading.borrow());
+    let leader = leading.clone();
+    telemetry::sample_leader(own, move || *leader.borrow());
     telemetry::sample_watches(own, beats);
     let tables = TableMetrics::register(own);
+    let shown = metrics::Sources {
+        published: seen.clone(),
+        tables: tables.clone(),
+        leading,
+        lease: settings.election.as_ref().map(|lease| lease.name.clone()),
+        constant: settings.metrics_labels(),
+    };
+    metrics::register(&mut registry, shown);
     let feeding = tokio::spawn(feed::run(sources, compiler, table.clone(), published, tables, shutdown.clone()));
 
     // Health is answered from the beginning, but nobody is served from an empty table.

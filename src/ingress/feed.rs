@@ -5,6 +5,7 @@
 //! status, a Secret that holds no certificate) makes no table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,13 @@ use kube::runtime::reflector::{Lookup, Store};
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::TableMetrics;
 use crate::clock::{self, Instant};
 use crate::kubernetes::watch::{self, Change, Watch};
 use crate::routes::RouteTable;
+use crate::routes::certificates::Certificate;
 use crate::routes::compile::{Compiled, Compiler, IngressState, Inputs, service_of};
 use crate::routes::findings::{Finding, ObjectKey};
-use crate::telemetry::{TableLabels, TableMetrics};
 
 /// Without any change the table is made anew this often: certificates run out.
 const CERTIFICATES: Duration = Duration::from_secs(3600);
@@ -76,6 +78,8 @@ pub struct Published {
     pub findings: Arc<[Finding]>,
     /// Our Ingresses.
     pub ingresses: Arc<[IngressState]>,
+    /// The Secrets whose certificates the table has, and those certificates.
+    pub certificates: Arc<BTreeMap<ObjectKey, Arc<Certificate>>>,
 }
 
 impl Published {
@@ -85,9 +89,14 @@ impl Published {
         Self::new(compiler.compile(&Inputs::default()))
     }
 
-    fn new(compiled: Compiled) -> Self {
-        let Compiled { table, findings, ingresses, .. } = compiled;
-        Self { table: Arc::new(table), findings: findings.into(), ingresses: ingresses.into() }
+    pub(super) fn new(compiled: Compiled) -> Self {
+        let Compiled { table, findings, ingresses, certificates, .. } = compiled;
+        Self {
+            table: Arc::new(table),
+            findings: findings.into(),
+            ingresses: ingresses.into(),
+            certificates: Arc::new(certificates),
+        }
     }
 
     /// The same with other endpoints.
@@ -175,7 +184,7 @@ struct Gathered {
 /// told to `published`, after it is in force.
 pub async fn run(
     sources: Sources,
-    mut compiler: Compiler,
+    compiler: Compiler,
     table: Arc<ArcSwap<RouteTable>>,
     published: channel::Sender<Published>,
     metrics: TableMetrics,
@@ -211,25 +220,59 @@ pub async fn run(
             _ = changes.next() => {}
         }
     }
-    let publish = |current: &Published, change: &'static str, since: Instant| {
-        table.store(current.table.clone());
-        let seconds = since.elapsed().as_secs_f64();
-        metrics.update_duration.get_or_create(&TableLabels { change }).observe(seconds);
-        tracing::debug!(generation = current.table.generation, change, seconds, "table published");
-        published.send_replace(current.clone());
-    };
-    let mut current = stores.compile(&mut compiler);
-    publish(&current, "objects", clock::now());
+    let mut feed = Feed { stores, compiler, table, published, metrics, current: None };
+    feed.take(&Gathered { since: clock::now(), table: true, services: BTreeSet::new(), telling: false }, Feed::make);
     while let Some(gathered) = shutdown.run_until_cancelled(gather(&mut changes)).await {
-        let Gathered { since, table, services, telling } = gathered;
-        if table {
-            current = stores.compile(&mut compiler);
-            publish(&current, "objects", since);
-        } else if let Some(table) = compiler.update_endpoints(&stores.slices_of(&services)) {
-            current = current.with(table);
-            publish(&current, "endpoints", since);
-        } else if telling {
-            published.send_replace(current.clone());
+        feed.take(&gathered, Feed::make);
+    }
+}
+
+/// A table, and what of it is new: `objects` or `endpoints`.
+type Made = (Published, &'static str);
+
+/// Makes tables of what was gathered, and puts them into force.
+struct Feed {
+    stores: Stores,
+    compiler: Compiler,
+    table: Arc<ArcSwap<RouteTable>>,
+    published: channel::Sender<Published>,
+    metrics: TableMetrics,
+    /// What the compiler made last; none yet, or the last attempt failed and nothing can be built on it.
+    current: Option<Published>,
+}
+
+impl Feed {
+    /// A panic of `make` is a bug of ours, and no reason to end serving: the table in force stays, and with the next change all
+    /// of it is made again.
+    fn take(&mut self, gathered: &Gathered, make: impl FnOnce(&mut Self, &Gathered) -> Option<Made>) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| make(self, gathered))) {
+            Ok(Some((made, change))) => {
+                self.table.store(made.table.clone());
+                self.metrics.made(change, gathered.since);
+                tracing::debug!(generation = made.table.generation, change, "table published");
+                self.published.send_replace(made.clone());
+                self.current = Some(made);
+            }
+            Ok(None) if gathered.telling => self.published.send_modify(|_| {}),
+            Ok(None) => {}
+            Err(_) => {
+                self.metrics.failed();
+                self.current = None;
+                tracing::error!(
+                    "no table could be made (a bug: its panic is above); the one before stays in force until the next change"
+                );
+            }
+        }
+    }
+
+    /// None: all is as it was.
+    fn make(&mut self, gathered: &Gathered) -> Option<Made> {
+        match &self.current {
+            Some(current) if !gathered.table => {
+                let table = self.compiler.update_endpoints(&self.stores.slices_of(&gathered.services))?;
+                Some((current.with(table), "endpoints"))
+            }
+            _ => Some((self.stores.compile(&mut self.compiler), "objects")),
         }
     }
 }
@@ -321,8 +364,10 @@ pub fn trim_secret(secret: &mut Secret) {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::ByteString;
+    use kube::runtime::reflector;
 
     use super::*;
+    use crate::routes::compile::fixtures::World;
 
     #[test]
     fn of_a_secret_only_certificate_and_key_are_kept() {
@@ -394,6 +439,38 @@ mod tests {
         let begun = clock::now();
         assert!(gather(&mut changes).await.table);
         assert_eq!(begun.elapsed().as_secs(), (CERTIFICATES + GATHERING).as_secs());
+    }
+
+    #[test]
+    fn a_panic_leaves_the_table_in_force_and_the_next_change_makes_all_of_it() {
+        let stores = Stores {
+            ingresses: reflector::store().0,
+            classes: reflector::store().0,
+            services: reflector::store().0,
+            endpoint_slices: reflector::store().0,
+            secrets: reflector::store().0,
+            config_map: None,
+        };
+        let mut compiler = World::new().compiler();
+        let first = Published::first(&mut compiler);
+        let (published, seen) = channel::channel(first.clone());
+        let table = Arc::new(ArcSwap::new(first.table));
+        let metrics = TableMetrics::register(&mut prometheus_client::registry::Registry::default());
+        let mut feed = Feed { stores, compiler, table: table.clone(), published, metrics, current: None };
+        let gathered = |table| Gathered { since: clock::now(), table, services: BTreeSet::new(), telling: false };
+
+        feed.take(&gathered(true), Feed::make);
+        let before = table.load().generation;
+        feed.take(&gathered(true), |_, _| panic!("as the compiler never should"));
+        assert_eq!((table.load().generation, seen.borrow().table.generation), (before, before));
+        feed.take(&gathered(false), Feed::make);
+        assert_eq!(
+            (table.load().generation, seen.borrow().table.generation),
+            (before + 1, before + 1),
+            "all of it, for a change of endpoints"
+        );
+        feed.take(&gathered(false), Feed::make);
+        assert_eq!(table.load().generation, before + 1, "nothing has changed");
     }
 
     #[tokio::test]

@@ -10,29 +10,69 @@ use k8s_openapi::api::core::v1::Secret;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::der_parser::oid::Oid;
 use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::{
+    OID_KEY_TYPE_EC_PUBLIC_KEY, OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519, OID_X509_COMMON_NAME, OID_X509_ORGANIZATION_NAME,
+    OID_X509_SERIALNUMBER,
+};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 use super::findings::ObjectKey;
 use super::lookup::wildcard_suffix;
 use crate::clock::Timestamp;
 
-/// A certificate with its key, and what it says of itself.
+/// Longest serial number of a certificate, in bytes (RFC 5280 §4.1.2.2).
+const SERIAL: usize = 20;
+
+/// Longest part of an issuer's name, in characters (RFC 5280, appendix A).
+const NAME: usize = 64;
+
+/// Kinds of keys, by the names that Go and so ingress-nginx has for them.
+const KEY_ALGORITHMS: [(Oid<'static>, &str); 3] =
+    [(OID_PKCS1_RSAENCRYPTION, "RSA"), (OID_KEY_TYPE_EC_PUBLIC_KEY, "ECDSA"), (OID_SIG_ED25519, "Ed25519")];
+
+/// A certificate with its key.
 #[derive(Clone)]
 pub struct Certificate {
     /// What is sent: chain and key.
     pub key: Arc<CertifiedKey>,
+    /// What the first certificate of the chain says.
+    pub leaf: Leaf,
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
     /// DNS names that it is for, in lower case; the common name if it has no others.
     pub names: Box<[Box<str>]>,
     /// First second in which it is valid.
     pub not_before: Timestamp,
     /// Last second in which it is valid.
     pub not_after: Timestamp,
+    /// Serial number, in decimal; empty if it is longer than a certificate's may be.
+    pub serial: Box<str>,
+    /// Who issued it.
+    pub issuer: Issuer,
+    /// Kind of its key: `RSA`, `ECDSA`, `Ed25519`, or the OID of another one.
+    pub algorithm: Box<str>,
+}
+
+/// Parts of an issuer's name, each the first of its kind, cut where it is longer than it may be; empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issuer {
+    /// O.
+    pub organization: Box<str>,
+    /// CN.
+    pub common_name: Box<str>,
+    /// serialNumber (not that of the certificate).
+    pub serial: Box<str>,
 }
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("names", &self.names).field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("Certificate").field("leaf", &self.leaf).finish_non_exhaustive()
     }
 }
 
@@ -50,7 +90,7 @@ impl Certificate {
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|_| "`tls.crt` is not PEM".to_owned())?;
         let leaf = chain.first().ok_or("`tls.crt` holds no certificate")?;
-        let (names, not_before, not_after) = describe(leaf).ok_or("the first certificate of `tls.crt` cannot be read")?;
+        let leaf = Leaf::read(leaf).ok_or("the first certificate of `tls.crt` cannot be read")?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "`tls.key` holds no unencrypted private key in PEM")?;
         let key = CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider());
         let key = key.map_err(|error| match error {
@@ -58,45 +98,71 @@ impl Certificate {
             _ => "`tls.key` and `tls.crt` cannot be used for TLS (RSA from 2048 bits, ECDSA P-256, P-384, P-521, Ed25519)"
                 .to_owned(),
         })?;
-        Ok(Self { key: Arc::new(key), names, not_before, not_after })
+        Ok(Self { key: Arc::new(key), leaf })
     }
 
     /// Whether it is for this host; a wildcard host is covered by the same wildcard only.
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
-        self.names.iter().any(|name| {
+        self.leaf.names.iter().any(|name| {
             let wildcard = || name.strip_prefix("*.").is_some_and(|suffix| wildcard_suffix(host) == Some(suffix));
             **name == *host || wildcard()
         })
     }
 }
 
-/// What a certificate that is sent says of itself: its names, and the last second in which it is valid.
-#[must_use]
-pub fn describe_key(key: &CertifiedKey) -> Option<(Box<[Box<str>]>, Timestamp)> {
-    let (names, _, not_after) = describe(key.cert.first()?)?;
-    Some((names, not_after))
-}
+impl Leaf {
+    /// What is sent with this key.
+    #[must_use]
+    pub fn of(key: &CertifiedKey) -> Option<Self> {
+        Self::read(key.cert.first()?)
+    }
 
-/// What a certificate says of itself: names, and the first and last second in which it is valid.
-type Description = (Box<[Box<str>]>, Timestamp, Timestamp);
-
-fn describe(leaf: &CertificateDer<'_>) -> Option<Description> {
-    let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
-    let mut names: Vec<Box<str>> = Vec::new();
-    if let Some(alternatives) = leaf.subject_alternative_name().ok().flatten() {
-        for name in &alternatives.value.general_names {
-            if let GeneralName::DNSName(name) = name {
-                names.push(name.to_ascii_lowercase().into());
+    fn read(der: &CertificateDer<'_>) -> Option<Self> {
+        let (_, leaf) = X509Certificate::from_der(der).ok()?;
+        let mut names: Vec<Box<str>> = Vec::new();
+        if let Some(alternatives) = leaf.subject_alternative_name().ok().flatten() {
+            for name in &alternatives.value.general_names {
+                if let GeneralName::DNSName(name) = name {
+                    names.push(name.to_ascii_lowercase().into());
+                }
             }
         }
+        if names.is_empty() {
+            let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+            names.extend(common.map(|name| name.to_ascii_lowercase().into()));
+        }
+        let time = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+        let algorithm = &leaf.public_key().algorithm.algorithm;
+        let algorithm = match KEY_ALGORITHMS.iter().find(|(oid, _)| oid == algorithm) {
+            Some((_, name)) => (*name).into(),
+            None => algorithm.to_id_string().into(),
+        };
+        // One byte more where the first bit is set: the sign.
+        let serial = if leaf.raw_serial().len() <= SERIAL + 1 { leaf.serial.to_string() } else { String::new() };
+        Some(Self {
+            names: names.into(),
+            not_before: time(leaf.validity().not_before)?,
+            not_after: time(leaf.validity().not_after)?,
+            serial: serial.into(),
+            issuer: Issuer::read(leaf.issuer()),
+            algorithm,
+        })
     }
-    if names.is_empty() {
-        let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-        names.extend(common.map(|name| name.to_ascii_lowercase().into()));
+}
+
+impl Issuer {
+    fn read(name: &X509Name<'_>) -> Self {
+        let first = |oid| {
+            let text = name.iter_by_oid(oid).find_map(|value| value.as_str().ok()).unwrap_or_default();
+            text.chars().take(NAME).collect::<String>().into()
+        };
+        Self {
+            organization: first(&OID_X509_ORGANIZATION_NAME),
+            common_name: first(&OID_X509_COMMON_NAME),
+            serial: first(&OID_X509_SERIALNUMBER),
+        }
     }
-    let time = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
-    Some((names.into(), time(leaf.validity().not_before)?, time(leaf.validity().not_after)?))
 }
 
 /// What a Secret holds.

@@ -29,7 +29,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use rustls::sign::CertifiedKey;
 
-use super::certificates::Cache;
+use super::certificates::{Cache, Certificate};
 use super::findings::{Finding, Findings, Kind, ObjectKey};
 use super::options::keys::PREFIX;
 use super::options::{PathMatching, RouteOptions};
@@ -116,6 +116,8 @@ pub struct Compiled {
     pub findings: Vec<Finding>,
     /// Our Ingresses, in the order in which they claim hosts and paths.
     pub ingresses: Vec<IngressState>,
+    /// The Secrets whose certificates the table has, and those certificates.
+    pub certificates: BTreeMap<ObjectKey, Arc<Certificate>>,
     /// The others, and why they are not ours.
     pub foreign: Vec<(ObjectKey, NotOurs)>,
     /// Keys that the ConfigMap sets.
@@ -197,7 +199,7 @@ impl Compiler {
         let secrets: HashMap<_, _> = inputs.secrets.iter().map(|secret| (ObjectKey::of(&secret.metadata), &**secret)).collect();
         let mut tls = tls::Chooser::new(&secrets, &mut self.cache, inputs.now);
         let default_certificate = tls.default(&self.settings, &mut found);
-        let certificates = tls.choose(&drafts, &mut ingresses, &default_certificate);
+        let (certificates, secrets_in_use) = tls.choose(&drafts, &mut ingresses, &default_certificate);
         self.cache.retain(|key| secrets.contains_key(key));
 
         self.backends.settle();
@@ -220,7 +222,7 @@ impl Compiler {
             states.push(ingress.state);
         }
         found.sort();
-        Compiled { table, findings: found, ingresses: states, foreign, configured }
+        Compiled { table, findings: found, ingresses: states, certificates: secrets_in_use, foreign, configured }
     }
 
     /// The table with other endpoints for these Services, each with all of its slices; nothing else is looked at. None: all are

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::certificates::describe_key;
+use super::certificates::Leaf;
 use super::compile::{Compiled, IngressState, Settings};
 use super::findings::{Finding, ObjectKey};
 use super::lookup::{Decision, host_name, normalise, wildcard_suffix};
@@ -255,8 +255,8 @@ fn certificate(compiled: &Compiled, settings: &Settings, authority: &str) -> Str
         return "the self-signed one: no other is for the name".to_owned();
     }
     let which = if Arc::ptr_eq(key, &certificates.default) { "the default one" } else { "the one of the host" };
-    match describe_key(key) {
-        Some((names, until)) => format!("{which}, for {}, until {until}", names.join(", ")),
+    match Leaf::of(key) {
+        Some(leaf) => format!("{which}, for {}, until {}", leaf.names.join(", "), leaf.not_after),
         None => which.to_owned(),
     }
 }

@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         what_is_wrong_is_told_once_and_harms_nobody_else,
         s1_9_only_the_leader_writes_and_another_takes_over,
         the_config_map_is_live,
+        metrics_tell_of_certificates_and_of_what_is_wrong,
     )
 }
 
@@ -298,6 +299,46 @@ async fn the_config_map_is_live(world: World) {
     .await;
     maps.delete("options", &DeleteParams::default()).await.expect("deleted");
     data_plane.answers("shop.example.com", "/", 308).await;
+    data_plane.stop().await;
+    delete_class(&world).await;
+}
+
+async fn metrics_tell_of_certificates_and_of_what_is_wrong(world: World) {
+    create_class(&world).await;
+    create_service(&world, "web").await;
+    create_backend(&world, "web", 1, 0).await;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    secrets.create(&PostParams::default(), &secret("shop-tls", &["shop.example.com"])).await.expect("created");
+    let data_plane = DataPlane::start(&world, "a", &[]).await;
+    let spec = rule("shop.example.com", "/", "web", 80);
+    let spec = spec.replacen('{', "{tls: [{hosts: [shop.example.com], secretName: shop-tls}], ", 1);
+    create_ingress(&world, "shop", &spec).await;
+    create_ingress(&world, "lost", &rule("lost.example.com", "/", "nothing", 80)).await;
+    let expected = [
+        (r#"nginx_ingress_controller_ssl_expire_time_seconds{"#, r#"host="shop.example.com",secret_name="shop-tls""#),
+        (r#"nginx_ingress_controller_ssl_certificate_info{"#, r#"host="shop.example.com",secret_name="shop-tls""#),
+        (r#"nginx_ingress_controller_orphan_ingress{"#, r#"ingress="lost",type="no-service"} 1"#),
+        (r#"landfall_findings{reason="BackendServiceMissing""#, r#"severity="error"} 1"#),
+        (r#"nginx_ingress_controller_config_last_reload_successful{"#, "} 1"),
+        (r#"nginx_ingress_controller_leader_election_status{"#, "} 1"),
+        (r#"nginx_ingress_controller_nginx_process_cpu_seconds_total{"#, r#"controller_pod="#),
+        (r#"landfall_table_update_duration_seconds_count{change="objects"}"#, ""),
+    ];
+    wait::until("the metrics", async || {
+        let text = data_plane.asked("metrics").await?;
+        let missing =
+            expected.iter().find(|(start, part)| !text.lines().any(|line| line.starts_with(start) && line.contains(part)));
+        missing.map_or(Ok(()), |missing| Err(format!("{missing:?} is not in\n{text}")))
+    })
+    .await;
+    // What is no more is told no more.
+    ingresses(&world).delete("lost", &DeleteParams::default()).await.expect("deleted");
+    wait::until("a clean sheet", async || {
+        let text = data_plane.asked("metrics").await?;
+        let left = text.lines().find(|line| line.starts_with("landfall_findings{") || line.contains("orphan_ingress{"));
+        left.map_or(Ok(()), |line| Err(line.to_owned()))
+    })
+    .await;
     data_plane.stop().await;
     delete_class(&world).await;
 }

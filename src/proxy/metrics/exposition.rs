@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{Count, Histogram, Series, Stats};
+use crate::telemetry::to_f64;
 
 /// Labels that are the same on everything: those of the pod.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,15 @@ pub struct Constant {
     pub class: String,
     /// `controller_pod`.
     pub pod: String,
+}
+
+impl Constant {
+    /// Names and values.
+    #[must_use]
+    pub fn labels(&self) -> Vec<(&'static str, &str)> {
+        let Self { namespace, class, pod } = self;
+        vec![("controller_namespace", namespace), ("controller_class", class), ("controller_pod", pod)]
+    }
 }
 
 /// The workers' numbers, which are known once the data plane has started; clones share them.
@@ -56,11 +66,6 @@ type Part<const N: usize> = fn(&Series) -> &Histogram<N>;
 type Pairs<'a> = Vec<(&'static str, &'a str)>;
 
 impl Exposition {
-    fn constant(&self) -> Pairs<'_> {
-        let Constant { namespace, class, pod } = &self.constant;
-        vec![("controller_namespace", namespace), ("controller_class", class), ("controller_pod", pod)]
-    }
-
     fn sum(&self, count: impl Fn(&Stats) -> &Count) -> u64 {
         self.workers.iter().map(|stats| count(stats).get()).sum()
     }
@@ -95,20 +100,20 @@ impl Exposition {
             ("landfall_upstream_idle_connections", "Idle connections to endpoints", self.sum(|s| &s.upstream_idle)),
         ] {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Unknown)?;
-            metric.encode_family(&self.constant())?.encode_gauge(&value)?;
+            metric.encode_family(&self.constant.labels())?.encode_gauge(&value)?;
         }
         Ok(())
     }
 
     fn value(&self, metric: &mut MetricEncoder<'_>, label: (&'static str, &str), value: u64) -> fmt::Result {
-        let mut labels = self.constant();
+        let mut labels = self.constant.labels();
         labels.push(label);
         metric.encode_family(&labels)?.encode_gauge(&value)
     }
 
     fn labels<'a>(&'a self, (labels, _): &(&'a [Box<str>; 6], u16), status: &'a str) -> Pairs<'a> {
         let [host, method, path, namespace, ingress, service] = labels;
-        let mut all = self.constant();
+        let mut all = self.constant.labels();
         all.extend([
             ("host", &**host),
             ("status", status),
@@ -150,12 +155,6 @@ impl Exposition {
         }
         Ok(())
     }
-}
-
-/// Exact up to 2^53, which no sum of ours reaches while anybody looks.
-#[allow(clippy::cast_precision_loss)]
-fn to_f64(value: u64) -> f64 {
-    value as f64
 }
 
 impl Collector for Exposition {

@@ -2,7 +2,7 @@
 //! lists the host; else any of its Secrets whose certificate covers it; else the default one. A host of which no Ingress has a
 //! section has the certificate of its wildcard, if that is one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -21,6 +21,8 @@ pub(super) struct Chooser<'a> {
     secrets: &'a HashMap<ObjectKey, &'a Secret>,
     cache: &'a mut Cache,
     now: Option<Timestamp>,
+    /// Those that are sent.
+    chosen: BTreeMap<ObjectKey, Arc<Certificate>>,
 }
 
 /// How many names of a certificate a message lists.
@@ -28,7 +30,7 @@ const LISTED: usize = 10;
 
 impl<'a> Chooser<'a> {
     pub(super) fn new(secrets: &'a HashMap<ObjectKey, &'a Secret>, cache: &'a mut Cache, now: Option<Timestamp>) -> Self {
-        Self { secrets, cache, now }
+        Self { secrets, cache, now, chosen: BTreeMap::new() }
     }
 
     /// `--default-ssl-certificate`, or the fallback.
@@ -38,23 +40,24 @@ impl<'a> Chooser<'a> {
         let mut findings = Findings::of(Kind::Secret, key.clone());
         let certificate = self.certificate(key, "--default-ssl-certificate", "a self-signed one is sent", &mut findings);
         found.extend(findings.into_inner());
+        let certificate = certificate.inspect(|certificate| drop(self.chosen.insert(key.clone(), Arc::clone(certificate))));
         certificate.map_or_else(fallback, |certificate| Arc::clone(&certificate.key))
     }
 
-    /// The certificates of all hosts; the Ingresses that decided learn what is wrong.
+    /// The certificates of all hosts, and the Secrets that hold them; the Ingresses that decided learn what is wrong.
     pub(super) fn choose(
         mut self,
         drafts: &Drafts<'_>,
         ingresses: &mut [Draft<'_>],
         default: &Arc<CertifiedKey>,
-    ) -> Certificates {
+    ) -> (Certificates, BTreeMap<ObjectKey, Arc<Certificate>>) {
         let mut by_name: HashMap<Box<str>, Arc<CertifiedKey>> = HashMap::new();
         for (host, draft) in drafts.hosts.iter().filter(|(host, _)| &***host != ANY) {
             let Some(ingress) = draft.tls.and_then(|place| ingresses.get_mut(place)) else { continue };
             let key = self.of_host(host, ingress).map_or_else(|| Arc::clone(default), |certificate| Arc::clone(&certificate.key));
             by_name.insert(host.clone(), key);
         }
-        Certificates { by_name, default: Arc::clone(default) }
+        (Certificates { by_name, default: Arc::clone(default) }, self.chosen)
     }
 
     fn of_host(&mut self, host: &str, ingress: &mut Draft<'_>) -> Option<Arc<Certificate>> {
@@ -77,22 +80,25 @@ impl<'a> Chooser<'a> {
                 return None;
             };
             self.check_time(&key, &certificate, &mut ingress.findings);
+            self.chosen.insert(key, Arc::clone(&certificate));
             return Some(certificate);
         };
         // An entry without Secret asks for the default certificate.
         let key = secret(entry)?;
         let certificate = self.certificate(&key, "`tls`", "the default certificate is sent", &mut ingress.findings);
-        certificate.filter(|certificate| {
-            let covers = certificate.covers(host);
-            if !covers {
-                let message = format!(
-                    "the certificate of Secret {key} is for {}, not for host {host:?}: the default certificate is sent",
-                    names(certificate)
-                );
-                ingress.findings.error(findings::CERTIFICATE_HOST_MISMATCH, message);
-            }
-            covers
-        })
+        certificate
+            .filter(|certificate| {
+                let covers = certificate.covers(host);
+                if !covers {
+                    let message = format!(
+                        "the certificate of Secret {key} is for {}, not for host {host:?}: the default certificate is sent",
+                        names(certificate)
+                    );
+                    ingress.findings.error(findings::CERTIFICATE_HOST_MISMATCH, message);
+                }
+                covers
+            })
+            .inspect(|certificate| drop(self.chosen.insert(key, Arc::clone(certificate))))
     }
 
     fn certificate(
@@ -121,10 +127,10 @@ impl<'a> Chooser<'a> {
 
     fn check_time(&self, key: &ObjectKey, certificate: &Certificate, findings: &mut Findings) {
         let Some(now) = self.now else { return };
-        let message = if now > certificate.not_after {
-            format!("the certificate of Secret {key} expired at {}", certificate.not_after)
-        } else if now < certificate.not_before {
-            format!("the certificate of Secret {key} is not valid before {}", certificate.not_before)
+        let message = if now > certificate.leaf.not_after {
+            format!("the certificate of Secret {key} expired at {}", certificate.leaf.not_after)
+        } else if now < certificate.leaf.not_before {
+            format!("the certificate of Secret {key} is not valid before {}", certificate.leaf.not_before)
         } else {
             return;
         };
@@ -133,7 +139,7 @@ impl<'a> Chooser<'a> {
 }
 
 fn names(certificate: &Certificate) -> String {
-    let names = &certificate.names;
+    let names = &certificate.leaf.names;
     let mut text = names.iter().take(LISTED).map(|name| findings::quote(name)).collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => text.push_str("no DNS name"),

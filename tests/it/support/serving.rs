@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use landfall::ingress::certificate;
 use landfall::proxy::{self, Handle, Proxy};
 use landfall::routes::RouteTable;
-use landfall::routes::certificates::describe_key;
+use landfall::routes::certificates::Leaf;
 use landfall::routes::compile::{Compiled, Compiler, Settings};
 use landfall::routes::explain::{Question, explain};
 use landfall_test_cluster::tls;
@@ -143,7 +143,7 @@ fn parts(request: &str) -> (&str, &str, &str) {
 /// DNS names of the first of these certificates.
 fn names(chain: &[rustls::pki_types::CertificateDer<'static>]) -> String {
     let key = CertifiedKey::new(chain.to_vec(), Arc::clone(&FALLBACK.key));
-    describe_key(&key).expect("a certificate").0.join(" ")
+    Leaf::of(&key).expect("a certificate").names.join(" ")
 }
 
 async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {

@@ -171,6 +171,26 @@ fn tls_1_6_expired_certificates_are_told_when_the_time_is_known() {
 }
 
 #[test]
+fn what_a_certificate_says_of_its_issuer_is_read_and_cut() {
+    let read = |common_name: &str, serial: &[u8]| {
+        let mut parameters = rcgen::CertificateParams::new(vec!["a.com".to_owned()]).unwrap();
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        parameters.distinguished_name.push(rcgen::DnType::OrganizationName, "Example Ltd");
+        parameters.serial_number = Some(serial.to_vec().into());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        Certificate::parse(&secret("s", &certificate.pem(), &key.serialize_pem())).unwrap().leaf
+    };
+    let leaf = read("Example CA", &[1, 0]);
+    assert_eq!((&*leaf.issuer.common_name, &*leaf.issuer.organization, &*leaf.issuer.serial), ("Example CA", "Example Ltd", ""));
+    assert_eq!((&*leaf.serial, &*leaf.algorithm), ("256", "ECDSA"));
+    assert_eq!(read("x", &[0xff; 20]).serial.len(), 49);
+    let leaf = read(&"ä".repeat(1000), &[1; 22]);
+    assert_eq!((&*leaf.issuer.common_name, &*leaf.serial), (&*"ä".repeat(64), ""));
+}
+
+#[test]
 fn keys_are_never_printed() {
     let secret = valid("s", &["a.com"]);
     let key = String::from_utf8(secret.data.as_ref().unwrap()["tls.key"].0.clone()).unwrap();
