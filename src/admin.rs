@@ -163,7 +163,10 @@ impl Admin {
     }
 
     async fn converse(self, stream: TcpStream, shutdown: CancellationToken) {
-        let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(self.answer(&request))));
+        let service = service_fn(|request| {
+            let admin = self.clone();
+            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_LIMIT)
@@ -181,7 +184,7 @@ impl Admin {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n".to_owned());
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -191,16 +194,21 @@ impl Admin {
             "/livez" => verdict(&self.health.dead()),
             "/readyz" => verdict(&self.health.unready()),
             "/healthz" => verdict(&self.health.unhealthy()),
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics().await,
             "/debug/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
             _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz, /healthz, /metrics or /debug/config\n".to_owned()),
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut page = String::new();
-        match prometheus_client::encoding::text::encode(&mut page, &self.registry) {
-            Ok(()) => respond(StatusCode::OK, OPEN_METRICS, page),
+    /// On a thread of its own: thousands of series would hold up the lease, and changes on their way to the data plane.
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let registry = Arc::clone(&self.registry);
+        let encode = move || {
+            let mut page = String::new();
+            prometheus_client::encoding::text::encode(&mut page, &registry).map(|()| page).map_err(|error| error.to_string())
+        };
+        match tokio::task::spawn_blocking(encode).await.map_err(|error| error.to_string()).flatten() {
+            Ok(page) => respond(StatusCode::OK, OPEN_METRICS, page),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics cannot be encoded: {error}\n")),
         }
     }

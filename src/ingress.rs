@@ -6,11 +6,15 @@
 //!                                             └▶ report   events for what is wrong or ignored
 //! ```
 //!
+//! `metrics` shows what was published last.
+//!
 //! May import `routes`, `proxy`, `kubernetes`, `telemetry`, `clock`, `error`.
 
 pub mod certificate;
 
 pub mod feed;
+
+pub mod published;
 
 pub mod status;
 

@@ -1,8 +1,8 @@
 //! Logs and metrics of the process.
 //!
-//! Logs go to standard error, so that what a command prints stays clean. Metrics are named here, those of the data plane in
-//! `proxy/metrics.rs` and `ingress/metrics.rs`; who measures holds a clone of [`Metrics`]. Served by [`crate::admin`].
-//! Imports `clock` only.
+//! Logs go to standard error, so that what a command prints stays clean. Here are the controller's metrics and
+//! what all are made with; others are in `aws/meter.rs`, `proxy/metrics.rs` and `ingress/metrics.rs`. Who measures holds a
+//! clone of [`Metrics`]. Served by [`crate::admin`]. Imports `clock` only.
 
 mod process;
 

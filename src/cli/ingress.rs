@@ -16,9 +16,10 @@ use super::{Failure, namespaced};
 use crate::admin::{Admin, Health};
 use crate::config::ingress::{IngressSettings, Publish};
 use crate::ingress::certificate;
-use crate::ingress::feed::{self, Published, Sources};
+use crate::ingress::feed::{self, Sources};
 use crate::ingress::leader::{self, Front, Leader};
-use crate::ingress::metrics::{self, TableMetrics};
+use crate::ingress::metrics::{IngressMetrics, TableMetrics};
+use crate::ingress::published::Published;
 use crate::ingress::status::Address;
 use crate::kubernetes::client;
 use crate::kubernetes::events::Recorder;
@@ -90,14 +91,14 @@ pub(super) async fn run(settings: IngressSettings) -> Result<ExitCode, Failure> 
     telemetry::sample_leader(own, move || *leader.borrow());
     telemetry::sample_watches(own, beats);
     let tables = TableMetrics::register(own);
-    let shown = metrics::Sources {
+    let shown = IngressMetrics {
         published: seen.clone(),
         tables: tables.clone(),
         leading,
         lease: settings.election.as_ref().map(|lease| lease.name.clone()),
         constant: settings.metrics_labels(),
     };
-    metrics::register(&mut registry, shown);
+    registry.register_collector(Box::new(shown));
     let feeding = tokio::spawn(feed::run(sources, compiler, table.clone(), published, tables, shutdown.clone()));
 
     // Health is answered from the beginning, but nobody is served from an empty table.

@@ -19,16 +19,19 @@ use kube::runtime::reflector::{Lookup, Store};
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::TableMetrics;
+use super::metrics::{ENDPOINTS, OBJECTS, TableMetrics};
+use super::published::Published;
 use crate::clock::{self, Instant};
 use crate::kubernetes::watch::{self, Change, Watch};
 use crate::routes::RouteTable;
-use crate::routes::certificates::Certificate;
-use crate::routes::compile::{Compiled, Compiler, IngressState, Inputs, service_of};
-use crate::routes::findings::{Finding, ObjectKey};
+use crate::routes::compile::{Compiler, Inputs, service_of};
+use crate::routes::findings::ObjectKey;
 
 /// Without any change the table is made anew this often: certificates run out.
 const CERTIFICATES: Duration = Duration::from_secs(3600);
+
+/// After a table could not be made it is tried again this much later, whether or not something changes.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// Changes that come within this time of one another are one publication: a rollout changes a slice many times a second.
 const GATHERING: Duration = Duration::from_millis(15);
@@ -67,53 +70,6 @@ pub struct Stores {
     pub secrets: Store<Secret>,
     /// One ConfigMap at most.
     pub config_map: Option<Store<ConfigMap>>,
-}
-
-/// What the data plane serves from now on, and what there is to tell about it.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// The table.
-    pub table: Arc<RouteTable>,
-    /// About the objects that it was made from.
-    pub findings: Arc<[Finding]>,
-    /// Our Ingresses.
-    pub ingresses: Arc<[IngressState]>,
-    /// The Secrets whose certificates the table has, and those certificates.
-    pub certificates: Arc<BTreeMap<ObjectKey, Arc<Certificate>>>,
-}
-
-impl Published {
-    /// What is served before anything is known: nothing.
-    #[must_use]
-    pub fn first(compiler: &mut Compiler) -> Self {
-        Self::new(compiler.compile(&Inputs::default()))
-    }
-
-    pub(super) fn new(compiled: Compiled) -> Self {
-        let Compiled { table, findings, ingresses, certificates, .. } = compiled;
-        Self {
-            table: Arc::new(table),
-            findings: findings.into(),
-            ingresses: ingresses.into(),
-            certificates: Arc::new(certificates),
-        }
-    }
-
-    /// The same with other endpoints.
-    fn with(&self, table: RouteTable) -> Self {
-        Self { table: Arc::new(table), ..self.clone() }
-    }
-
-    /// Ingresses that traffic can be sent to the data plane for.
-    pub fn live(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.ingresses.iter().filter(|ingress| ingress.is_live(&self.table)).map(|ingress| &ingress.key)
-    }
-
-    /// Whether this is one of them.
-    #[must_use]
-    pub fn is_live(&self, key: &ObjectKey) -> bool {
-        self.ingresses.iter().find(|ingress| ingress.key == *key).is_some_and(|ingress| ingress.is_live(&self.table))
-    }
 }
 
 impl Stores {
@@ -221,13 +177,17 @@ pub async fn run(
         }
     }
     let mut feed = Feed { stores, compiler, table, published, metrics, current: None };
-    feed.take(&Gathered { since: clock::now(), table: true, services: BTreeSet::new(), telling: false }, Feed::make);
-    while let Some(gathered) = shutdown.run_until_cancelled(gather(&mut changes)).await {
-        feed.take(&gathered, Feed::make);
+    feed.publish(&Gathered { since: clock::now(), table: true, services: BTreeSet::new(), telling: false }, Feed::make);
+    if feed.current.is_none() {
+        // Nothing to serve: whoever runs this is told at once, and not by being never ready.
+        return;
+    }
+    while let Some(gathered) = shutdown.run_until_cancelled(gather(&mut changes, feed.patience())).await {
+        feed.publish(&gathered, Feed::make);
     }
 }
 
-/// A table, and what of it is new: `objects` or `endpoints`.
+/// A table, and what of it is new: [`OBJECTS`] or [`ENDPOINTS`].
 type Made = (Published, &'static str);
 
 /// Makes tables of what was gathered, and puts them into force.
@@ -242,9 +202,9 @@ struct Feed {
 }
 
 impl Feed {
-    /// A panic of `make` is a bug of ours, and no reason to end serving: the table in force stays, and with the next change all
-    /// of it is made again.
-    fn take(&mut self, gathered: &Gathered, make: impl FnOnce(&mut Self, &Gathered) -> Option<Made>) {
+    /// A panic of `make` is a bug of ours, and no reason to end serving: the table in force stays, endpoints included, and all of
+    /// it is made again with the next change, or a little later.
+    fn publish(&mut self, gathered: &Gathered, make: impl FnOnce(&mut Self, &Gathered) -> Option<Made>) {
         match std::panic::catch_unwind(AssertUnwindSafe(|| make(self, gathered))) {
             Ok(Some((made, change))) => {
                 self.table.store(made.table.clone());
@@ -258,11 +218,14 @@ impl Feed {
             Err(_) => {
                 self.metrics.failed();
                 self.current = None;
-                tracing::error!(
-                    "no table could be made (a bug: its panic is above); the one before stays in force until the next change"
-                );
+                tracing::error!("no table could be made (a bug: its panic is above): changes are not in force until one can");
             }
         }
+    }
+
+    /// How long to wait for a change before all is made again.
+    fn patience(&self) -> Duration {
+        if self.current.is_some() { CERTIFICATES } else { RETRY }
     }
 
     /// None: all is as it was.
@@ -270,16 +233,16 @@ impl Feed {
         match &self.current {
             Some(current) if !gathered.table => {
                 let table = self.compiler.update_endpoints(&self.stores.slices_of(&gathered.services))?;
-                Some((current.with(table), "endpoints"))
+                Some((current.with(table), ENDPOINTS))
             }
-            _ => Some((self.stores.compile(&mut self.compiler), "objects")),
+            _ => Some((self.stores.compile(&mut self.compiler), OBJECTS)),
         }
     }
 }
 
-/// Waits for a change, and takes what else comes within a moment. Without any for long, only time has changed.
-async fn gather(changes: &mut (impl Stream<Item = Wanted> + Unpin)) -> Gathered {
-    let first = tokio::time::timeout(CERTIFICATES, changes.next()).await.ok().flatten();
+/// Waits for a change, and takes what else comes within a moment. Without any within `patience` the table is wanted again.
+async fn gather(changes: &mut (impl Stream<Item = Wanted> + Unpin), patience: Duration) -> Gathered {
+    let first = tokio::time::timeout(patience, changes.next()).await.ok().flatten();
     let since = clock::now();
     let mut gathered = Gathered { since, table: false, services: BTreeSet::new(), telling: false };
     gathered.add(first.unwrap_or(Wanted::Table));
@@ -430,14 +393,14 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(2)).await;
             sender.unbounded_send(Wanted::Table).unwrap();
         };
-        let (gathered, ()) = tokio::join!(gather(&mut changes), later);
+        let (gathered, ()) = tokio::join!(gather(&mut changes, CERTIFICATES), later);
         assert_eq!(gathered.services, [service("a"), service("b")].into());
         assert!(gathered.telling && !gathered.table);
-        let next = gather(&mut changes).await;
+        let next = gather(&mut changes, CERTIFICATES).await;
         assert!(next.table && next.services.is_empty());
         // Nothing more: only time has changed.
         let begun = clock::now();
-        assert!(gather(&mut changes).await.table);
+        assert!(gather(&mut changes, CERTIFICATES).await.table);
         assert_eq!(begun.elapsed().as_secs(), (CERTIFICATES + GATHERING).as_secs());
     }
 
@@ -456,26 +419,30 @@ mod tests {
         let (published, seen) = channel::channel(first.clone());
         let table = Arc::new(ArcSwap::new(first.table));
         let metrics = TableMetrics::register(&mut prometheus_client::registry::Registry::default());
+        let outcome = metrics.clone();
         let mut feed = Feed { stores, compiler, table: table.clone(), published, metrics, current: None };
         let gathered = |table| Gathered { since: clock::now(), table, services: BTreeSet::new(), telling: false };
+        let generations = || (table.load().generation, seen.borrow().table.generation);
 
-        feed.take(&gathered(true), Feed::make);
+        feed.publish(&gathered(true), Feed::make);
         let before = table.load().generation;
-        feed.take(&gathered(true), |_, _| panic!("as the compiler never should"));
-        assert_eq!((table.load().generation, seen.borrow().table.generation), (before, before));
-        feed.take(&gathered(false), Feed::make);
-        assert_eq!(
-            (table.load().generation, seen.borrow().table.generation),
-            (before + 1, before + 1),
-            "all of it, for a change of endpoints"
-        );
-        feed.take(&gathered(false), Feed::make);
-        assert_eq!(table.load().generation, before + 1, "nothing has changed");
+        assert_eq!((feed.patience(), outcome.works()), (CERTIFICATES, true));
+        feed.publish(&gathered(true), |feed, _| {
+            feed.stores.compile(&mut feed.compiler);
+            panic!("as it never should, when half of it is done")
+        });
+        assert_eq!((generations(), feed.patience(), outcome.works()), ((before, before), RETRY, false));
+        feed.publish(&gathered(false), Feed::make);
+        let after = table.load().generation;
+        assert!(after > before, "all of it is made, for a change of endpoints");
+        assert_eq!((generations(), feed.patience(), outcome.works()), ((after, after), CERTIFICATES, true));
+        feed.publish(&gathered(false), Feed::make);
+        assert_eq!(generations(), (after, after), "nothing has changed");
     }
 
     #[tokio::test]
     async fn changes_that_never_end_do_not_put_the_table_off() {
         let mut flood = stream::repeat_with(|| Wanted::Endpoints(ObjectKey::new("shop", "a")));
-        assert_eq!(gather(&mut flood).await.services.len(), 1);
+        assert_eq!(gather(&mut flood, CERTIFICATES).await.services.len(), 1);
     }
 }

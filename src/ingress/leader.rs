@@ -15,7 +15,8 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{Published, Stores};
+use super::feed::Stores;
+use super::published::Published;
 use super::report::Reporter;
 use super::status::{self, Address};
 use crate::clock::{self, Instant};

@@ -1,9 +1,9 @@
 //! What is served, and how tables are made, under ingress-nginx's names: its dashboards and alerts keep working.
 //!
 //! Asked of the table in force at each scrape, so that nothing of an earlier table is left. Every replica tells of its own
-//! table; of certificates too, of which only ingress-nginx's leader tells.
+//! table; when certificates end is told by ingress-nginx's leader only.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,14 +13,23 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch as channel;
 
-use super::feed::Published;
+use super::published::Published;
 use crate::clock::{self, Instant, Timestamp};
 use crate::proxy::metrics::Constant;
-use crate::routes::findings::{BACKEND_SERVICE_MISSING, Kind};
+use crate::routes::findings::{BACKEND_PORT_MISSING, BACKEND_REFUSED, BACKEND_SERVICE_MISSING, Kind};
 use crate::telemetry::{self, Histograms, Process};
 
 /// What all names begin with.
 const PREFIX: &str = "nginx_ingress_controller";
+
+/// Hosts whose certificates are told; those beyond are told by Secret, as host `other`.
+const HOSTS_LIMIT: usize = 10_000;
+
+/// All of a table was made.
+pub const OBJECTS: &str = "objects";
+
+/// Nothing but endpoints was exchanged.
+pub const ENDPOINTS: &str = "endpoints";
 
 /// Labels of `landfall_table_update_duration_seconds`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,7 +44,7 @@ pub struct TableMetrics {
     outcome: Arc<Mutex<Outcome>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     made: u64,
     failed: u64,
@@ -58,14 +67,23 @@ impl TableMetrics {
         metrics
     }
 
-    /// A table is in force. `change`: `objects` (the whole of it was made) or `endpoints` (those of some Services were exchanged);
-    /// `since`: when the first of the changes was seen.
+    /// A table is in force. `change`: [`OBJECTS`] (the whole of it was made) or [`ENDPOINTS`] (those of some Services were
+    /// exchanged, for which ingress-nginx would not have reloaded); `since`: when the first of the changes was seen.
     pub fn made(&self, change: &'static str, since: Instant) {
         self.update_duration.get_or_create(&TableLabels { change }).observe(since.elapsed().as_secs_f64());
-        let mut outcome = self.outcome();
-        outcome.made += 1;
-        outcome.fails = false;
-        outcome.last_made = Some(clock::wall());
+        if change == OBJECTS {
+            let mut outcome = self.outcome();
+            outcome.made += 1;
+            outcome.fails = false;
+            outcome.last_made = Some(clock::wall());
+        }
+    }
+
+    /// Whether the last table that was due is in force.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        let outcome = self.outcome();
+        outcome.made > 0 && !outcome.fails
     }
 
     /// No table could be made: the one before stays in force.
@@ -80,9 +98,9 @@ impl TableMetrics {
     }
 }
 
-/// Where the numbers come from.
+/// Tells at each scrape what is served and how that came about; for a registry without a prefix.
 #[derive(Debug)]
-pub struct Sources {
+pub struct IngressMetrics {
     /// What the data plane serves.
     pub published: channel::Receiver<Published>,
     /// How that came about.
@@ -95,14 +113,9 @@ pub struct Sources {
     pub constant: Constant,
 }
 
-/// Adds them to a registry, which has to be one without a prefix.
-pub fn register(registry: &mut Registry, sources: Sources) {
-    registry.register_collector(Box::new(sources));
-}
-
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-impl Collector for Sources {
+impl Collector for IngressMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let published = self.published.borrow().clone();
         self.pod(&mut encoder)?;
@@ -113,7 +126,7 @@ impl Collector for Sources {
     }
 }
 
-impl Sources {
+impl IngressMetrics {
     /// The pod's labels and these.
     fn labels<'a>(&'a self, more: impl IntoIterator<Item = (&'static str, &'a str)>) -> Labels<'a> {
         let mut labels = self.constant.labels();
@@ -131,17 +144,14 @@ impl Sources {
     }
 
     fn tables(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (made, failed, works, last) = {
-            let outcome = self.tables.outcome();
-            (outcome.made, outcome.failed, !outcome.fails && outcome.made > 0, outcome.last_made)
-        };
+        let Outcome { made, failed, last_made, .. } = *self.tables.outcome();
         let one = |value: f64| [(self.labels([]), value)];
-        let works = f64::from(u8::from(works));
+        let works = f64::from(u8::from(self.tables.works()));
         let (gauge, counter) = (MetricType::Gauge, MetricType::Unknown);
         family(encoder, "config_last_reload_successful", "Whether the last table that was due is in force", gauge, one(works))?;
         let name = "config_last_reload_successful_timestamp_seconds";
-        family(encoder, name, "When the table in force was made", gauge, last.map(|last| (self.labels([]), seconds(last))))?;
-        family(encoder, "success", "Tables made", counter, one(telemetry::to_f64(made)))?;
+        family(encoder, name, "When a whole table was made last", gauge, last_made.map(|at| (self.labels([]), seconds(at))))?;
+        family(encoder, "success", "Whole tables made", counter, one(telemetry::to_f64(made)))?;
         family(encoder, "errors", "Tables that could not be made", counter, one(telemetry::to_f64(failed)))
     }
 
@@ -153,39 +163,39 @@ impl Sources {
             .iter()
             .map(|(secret, certificate)| (Arc::as_ptr(&certificate.key), (secret, certificate)))
             .collect();
-        let mut hosts: BTreeMap<&str, _> = in_table.by_name.iter().map(|(host, key)| (&**host, key)).collect();
-        hosts.insert("_", &in_table.default);
-        let served = hosts.into_iter().filter_map(|(host, key)| {
-            let (secret, certificate) = secrets.get(&Arc::as_ptr(key))?;
-            Some((host, *secret, &certificate.leaf))
-        });
-        let served: Vec<_> = served.collect();
-        let identifiers: Vec<String> =
-            served.iter().map(|(_, _, leaf)| format!("{}-{}", leaf.issuer.serial, leaf.serial)).collect();
-        let rows = || served.iter().zip(&identifiers);
-        let expiry = rows().map(|((host, secret, leaf), identifier)| {
-            let labels: Labels<'_> = vec![
-                ("namespace", &self.constant.namespace),
-                ("class", &self.constant.class),
-                ("host", host),
-                ("secret_name", &secret.name),
-                ("identifier", identifier),
-            ];
-            (labels, seconds(leaf.not_after))
-        });
-        let help = "Seconds from 1970 to the end of the certificate that a host is served with";
-        family(encoder, "ssl_expire_time_seconds", help, MetricType::Gauge, expiry)?;
-        let about = rows().map(|((host, secret, leaf), identifier)| {
+        let mut hosts: BTreeMap<&str, _> = in_table.by_name.iter().map(|(host, key)| (&**host, Arc::as_ptr(key))).collect();
+        hosts.insert("_", Arc::as_ptr(&in_table.default));
+        let beyond: HashSet<_> = hosts.values().skip(HOSTS_LIMIT).copied().collect();
+        let told = hosts.into_iter().take(HOSTS_LIMIT).chain(beyond.into_iter().map(|key| ("other", key)));
+        let served: Vec<_> = told
+            .filter_map(|(host, key)| {
+                let (secret, certificate) = secrets.get(&key)?;
+                Some((host, *secret, &certificate.leaf))
+            })
+            .collect();
+        let expiry = served.iter().map(|(host, secret, leaf)| {
             let labels: Labels<'_> = vec![
                 ("namespace", &secret.namespace),
                 ("class", &self.constant.class),
                 ("host", host),
                 ("secret_name", &secret.name),
-                ("identifier", identifier),
+                ("identifier", &leaf.identifier),
+            ];
+            (labels, seconds(leaf.not_after))
+        });
+        let help = "Seconds from 1970 to the end of the certificate that a host is served with";
+        family(encoder, "ssl_expire_time_seconds", help, MetricType::Gauge, expiry)?;
+        let about = served.iter().map(|(host, secret, leaf)| {
+            let labels: Labels<'_> = vec![
+                ("namespace", &secret.namespace),
+                ("class", &self.constant.class),
+                ("host", host),
+                ("secret_name", &secret.name),
+                ("identifier", &leaf.identifier),
                 ("issuer_organization", &leaf.issuer.organization),
                 ("issuer_common_name", &leaf.issuer.common_name),
                 ("serial_number", &leaf.serial),
-                ("public_key_algorithm", &leaf.algorithm),
+                ("public_key_algorithm", leaf.algorithm),
             ];
             (labels, 1.0)
         });
@@ -194,14 +204,17 @@ impl Sources {
 
     fn findings(&self, encoder: &mut DescriptorEncoder<'_>, published: &Published) -> fmt::Result {
         let table = &published.table;
-        let missing =
-            published.findings.iter().filter(|finding| finding.kind == Kind::Ingress && finding.code == BACKEND_SERVICE_MISSING);
-        let missing: BTreeSet<_> = missing.map(|finding| &finding.object).collect();
+        let with = |codes: &[&str]| -> BTreeSet<_> {
+            let findings = published.findings.iter();
+            let found = findings.filter(|finding| finding.kind == Kind::Ingress && codes.contains(&finding.code));
+            found.map(|finding| &finding.object).collect()
+        };
+        let (missing, unserved) = (with(&[BACKEND_SERVICE_MISSING]), with(&[BACKEND_PORT_MISSING, BACKEND_REFUSED]));
         let orphans = published.ingresses.iter().flat_map(|ingress| {
             let key = &ingress.key;
             let no_service = missing.contains(key);
             let mut backends = ingress.backends.iter().filter_map(|index| table.backend(*index));
-            let no_endpoint = backends.any(|backend| backend.endpoints.is_empty());
+            let no_endpoint = unserved.contains(key) || backends.any(|backend| backend.endpoints.is_empty());
             let kinds = [("no-service", no_service), ("no-endpoint", no_endpoint)];
             kinds.into_iter().filter(|(_, is)| *is).map(move |(kind, _)| (key, kind))
         });
@@ -264,17 +277,17 @@ mod tests {
     use super::*;
     use crate::routes::compile::fixtures::{World, rules, secret_for};
 
-    fn scraped(sources: Sources) -> String {
+    fn scraped(metrics: IngressMetrics) -> String {
         let mut registry = Registry::default();
-        register(&mut registry, sources);
+        registry.register_collector(Box::new(metrics));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text
     }
 
-    fn sources(world: &World, tables: TableMetrics, lease: Option<&str>) -> Sources {
+    fn metrics(world: &World, tables: TableMetrics, lease: Option<&str>) -> IngressMetrics {
         let published = Published::new(world.compile());
-        Sources {
+        IngressMetrics {
             published: channel::channel(published).1,
             tables,
             leading: channel::channel(true).1,
@@ -306,19 +319,18 @@ mod tests {
             .ingress("a", &tls("a.com", "a"))
             .ingress("b", &tls("b.com", "missing"))
             .ingress("c", &tls("c.com", "unused"));
-        let text = scraped(sources(&world, tables(), None));
+        let text = scraped(metrics(&world, tables(), None));
         let [expiry] = &lines(&text, "ssl_expire_time_seconds")[..] else { panic!("{text}") };
-        let labels = r#"namespace="ns",class="k8s.io/ingress-nginx",host="a.com",secret_name="a",identifier="-"#;
+        let labels = r#"namespace="default",class="k8s.io/ingress-nginx",host="a.com",secret_name="a",identifier="-"#;
         assert!(expiry.starts_with(labels) && expiry.ends_with("} 1893456000.0"), "{expiry}");
         let [about] = &lines(&text, "ssl_certificate_info")[..] else { panic!("{text}") };
-        assert!(about.starts_with(r#"namespace="default","#), "of the Secret: {about}");
         assert!(about.contains(r#"issuer_common_name="rcgen self signed cert""#), "{about}");
         assert!(about.contains(r#"public_key_algorithm="ECDSA""#), "{about}");
 
         let default = |settings: &mut crate::routes::compile::Settings| {
             settings.default_ssl_certificate = Some("default/unused".parse().unwrap());
         };
-        let text = scraped(sources(&world.with(default), tables(), None));
+        let text = scraped(metrics(&world.with(default), tables(), None));
         let hosts = ["_", "a.com", "b.com", "c.com"];
         let expiry = lines(&text, "ssl_expire_time_seconds");
         assert_eq!(expiry.len(), hosts.len(), "{expiry:#?}");
@@ -335,11 +347,13 @@ mod tests {
             .service("idle", "ports: [{port: 80}]")
             .ingress("fine", &path("web"))
             .ingress("idle", &path("idle"))
-            .ingress("lost", &path("nothing"));
-        let text = scraped(sources(&world, tables(), None));
+            .ingress("lost", &path("nothing"))
+            .ingress("port", &rules("port.com", &[("/", "Prefix", "web:81")]));
+        let text = scraped(metrics(&world, tables(), None));
         let expected = [
             r#"namespace="default",ingress="idle",type="no-endpoint"} 1.0"#,
             r#"namespace="default",ingress="lost",type="no-service"} 1.0"#,
+            r#"namespace="default",ingress="port",type="no-endpoint"} 1.0"#,
         ];
         let mut orphans = lines(&text, "orphan_ingress");
         orphans.sort();
@@ -351,16 +365,17 @@ mod tests {
     #[test]
     fn how_tables_are_made_and_who_leads() {
         let (world, tables) = (World::new(), tables());
-        let text = || scraped(sources(&world, tables.clone(), Some("ingress-controller-leader")));
+        let text = || scraped(metrics(&world, tables.clone(), Some("ingress-controller-leader")));
         let values = |text: &str| ["config_last_reload_successful", "success", "errors"].map(|name| lines(text, name).concat());
         assert_eq!(values(&text()), ["} 0.0", "} 0.0", "} 0.0"], "nothing is served yet");
-        tables.made("objects", clock::now());
+        tables.made(OBJECTS, clock::now());
         assert_eq!(values(&text()), ["} 1.0", "} 1.0", "} 0.0"]);
         tables.failed();
         assert_eq!(values(&text()), ["} 0.0", "} 1.0", "} 1.0"]);
-        tables.made("endpoints", clock::now());
+        tables.made(OBJECTS, clock::now());
+        tables.made(ENDPOINTS, clock::now());
         let text = text();
-        assert_eq!(values(&text), ["} 1.0", "} 2.0", "} 1.0"]);
+        assert_eq!(values(&text), ["} 1.0", "} 2.0", "} 1.0"], "an exchange of endpoints is no reload");
         assert_eq!(lines(&text, "leader_election_status"), [r#"name="ingress-controller-leader"} 1.0"#]);
         for name in ["config_last_reload_successful_timestamp_seconds", "nginx_process_resident_memory_bytes", "build_info"] {
             assert_eq!(lines(&text, name).len(), 1, "{name}: {text}");

@@ -55,11 +55,14 @@ pub struct Leaf {
     pub serial: Box<str>,
     /// Who issued it.
     pub issuer: Issuer,
-    /// Kind of its key: `RSA`, `ECDSA`, `Ed25519`, or the OID of another one.
-    pub algorithm: Box<str>,
+    /// Serial numbers of issuer and certificate, with a dash between: what ingress-nginx knows a certificate by.
+    pub identifier: Box<str>,
+    /// Kind of its key: `RSA`, `ECDSA`, `Ed25519`; `unknown` for others, which no host is served with.
+    pub algorithm: &'static str,
 }
 
-/// Parts of an issuer's name, each the first of its kind, cut where it is longer than it may be; empty where there is none.
+/// Parts of an issuer's name, cut where they are longer than they may be; empty where there is none. Of several the first O and the
+/// last of the others, as Go and so ingress-nginx has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Issuer {
     /// O.
@@ -132,20 +135,23 @@ impl Leaf {
             let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
             names.extend(common.map(|name| name.to_ascii_lowercase().into()));
         }
-        let time = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
-        let algorithm = &leaf.public_key().algorithm.algorithm;
-        let algorithm = match KEY_ALGORITHMS.iter().find(|(oid, _)| oid == algorithm) {
-            Some((_, name)) => (*name).into(),
-            None => algorithm.to_id_string().into(),
+        // "No end" is 9999-12-31T23:59:59Z (RFC 5280 §4.1.2.5), some hours beyond what a time stamp can hold.
+        let time = |time: x509_parser::time::ASN1Time| {
+            let limits = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+            Timestamp::from_second(time.timestamp().clamp(*limits.start(), *limits.end())).unwrap_or(Timestamp::MAX)
         };
+        let algorithm = &leaf.public_key().algorithm.algorithm;
+        let algorithm = KEY_ALGORITHMS.iter().find(|(oid, _)| oid == algorithm).map_or("unknown", |(_, name)| name);
         // One byte more where the first bit is set: the sign.
         let serial = if leaf.raw_serial().len() <= SERIAL + 1 { leaf.serial.to_string() } else { String::new() };
+        let issuer = Issuer::read(leaf.issuer());
         Some(Self {
             names: names.into(),
-            not_before: time(leaf.validity().not_before)?,
-            not_after: time(leaf.validity().not_after)?,
+            not_before: time(leaf.validity().not_before),
+            not_after: time(leaf.validity().not_after),
+            identifier: format!("{}-{serial}", issuer.serial).into(),
             serial: serial.into(),
-            issuer: Issuer::read(leaf.issuer()),
+            issuer,
             algorithm,
         })
     }
@@ -153,14 +159,12 @@ impl Leaf {
 
 impl Issuer {
     fn read(name: &X509Name<'_>) -> Self {
-        let first = |oid| {
-            let text = name.iter_by_oid(oid).find_map(|value| value.as_str().ok()).unwrap_or_default();
-            text.chars().take(NAME).collect::<String>().into()
-        };
+        let texts = |oid| name.iter_by_oid(oid).filter_map(|value| value.as_str().ok());
+        let cut = |text: Option<&str>| text.unwrap_or_default().chars().take(NAME).collect::<String>().into();
         Self {
-            organization: first(&OID_X509_ORGANIZATION_NAME),
-            common_name: first(&OID_X509_COMMON_NAME),
-            serial: first(&OID_X509_SERIALNUMBER),
+            organization: cut(texts(&OID_X509_ORGANIZATION_NAME).next()),
+            common_name: cut(texts(&OID_X509_COMMON_NAME).last()),
+            serial: cut(texts(&OID_X509_SERIALNUMBER).last()),
         }
     }
 }

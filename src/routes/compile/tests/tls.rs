@@ -171,6 +171,20 @@ fn tls_1_6_expired_certificates_are_told_when_the_time_is_known() {
 }
 
 #[test]
+fn tls_1_6_a_certificate_without_end_is_served() {
+    let mut parameters = rcgen::CertificateParams::new(vec!["a.com".to_owned()]).unwrap();
+    let begin = rcgen::date_time_ymd(2020, 1, 1);
+    (parameters.not_before, parameters.not_after) =
+        (begin, rcgen::date_time_ymd(9999, 12, 31) + std::time::Duration::from_secs(86_399));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let secret = secret("s", &parameters.self_signed(&key).unwrap().pem(), &key.serialize_pem());
+    let mut world = World::new().secret(secret).ingress("x", &spec("{hosts: [a.com], secretName: s}", &["a.com"]));
+    world.year = Some(2026);
+    let compiled = world.compile();
+    assert_eq!((sent(&compiled, "a.com"), compiled.codes().len()), ("a.com".to_owned(), 0));
+}
+
+#[test]
 fn what_a_certificate_says_of_its_issuer_is_read_and_cut() {
     let read = |common_name: &str, serial: &[u8]| {
         let mut parameters = rcgen::CertificateParams::new(vec!["a.com".to_owned()]).unwrap();
@@ -184,7 +198,7 @@ fn what_a_certificate_says_of_its_issuer_is_read_and_cut() {
     };
     let leaf = read("Example CA", &[1, 0]);
     assert_eq!((&*leaf.issuer.common_name, &*leaf.issuer.organization, &*leaf.issuer.serial), ("Example CA", "Example Ltd", ""));
-    assert_eq!((&*leaf.serial, &*leaf.algorithm), ("256", "ECDSA"));
+    assert_eq!((&*leaf.serial, &*leaf.identifier, leaf.algorithm), ("256", "-256", "ECDSA"));
     assert_eq!(read("x", &[0xff; 20]).serial.len(), 49);
     let leaf = read(&"ä".repeat(1000), &[1; 22]);
     assert_eq!((&*leaf.issuer.common_name, &*leaf.serial), (&*"ä".repeat(64), ""));
