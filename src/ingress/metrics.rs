@@ -167,36 +167,29 @@ impl IngressMetrics {
         hosts.insert("_", Arc::as_ptr(&in_table.default));
         let beyond: HashSet<_> = hosts.values().skip(HOSTS_LIMIT).copied().collect();
         let told = hosts.into_iter().take(HOSTS_LIMIT).chain(beyond.into_iter().map(|key| ("other", key)));
-        let served: Vec<_> = told
-            .filter_map(|(host, key)| {
-                let (secret, certificate) = secrets.get(&key)?;
-                Some((host, *secret, &certificate.leaf))
-            })
-            .collect();
-        let expiry = served.iter().map(|(host, secret, leaf)| {
+        // What both metrics have as labels, and the certificate.
+        let served = told.filter_map(|(host, key)| {
+            let (secret, certificate) = secrets.get(&key)?;
             let labels: Labels<'_> = vec![
                 ("namespace", &secret.namespace),
                 ("class", &self.constant.class),
                 ("host", host),
                 ("secret_name", &secret.name),
-                ("identifier", &leaf.identifier),
+                ("identifier", &certificate.leaf.identifier),
             ];
-            (labels, seconds(leaf.not_after))
+            Some((labels, &certificate.leaf))
         });
+        let served: Vec<_> = served.collect();
+        let expiry = served.iter().map(|(labels, leaf)| (labels.clone(), seconds(leaf.not_after)));
         let help = "Seconds from 1970 to the end of the certificate that a host is served with";
         family(encoder, "ssl_expire_time_seconds", help, MetricType::Gauge, expiry)?;
-        let about = served.iter().map(|(host, secret, leaf)| {
-            let labels: Labels<'_> = vec![
-                ("namespace", &secret.namespace),
-                ("class", &self.constant.class),
-                ("host", host),
-                ("secret_name", &secret.name),
-                ("identifier", &leaf.identifier),
-                ("issuer_organization", &leaf.issuer.organization),
+        let about = served.into_iter().map(|(mut labels, leaf)| {
+            labels.extend([
+                ("issuer_organization", &*leaf.issuer.organization),
                 ("issuer_common_name", &leaf.issuer.common_name),
                 ("serial_number", &leaf.serial),
                 ("public_key_algorithm", leaf.algorithm),
-            ];
+            ]);
             (labels, 1.0)
         });
         family(encoder, "ssl_certificate_info", "1, with what a certificate says as labels", MetricType::Gauge, about)
@@ -275,7 +268,7 @@ fn seconds(time: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routes::compile::fixtures::{World, rules, secret_for};
+    use crate::routes::compile::fixtures::{World, rule, rules, secret_for};
 
     fn scraped(metrics: IngressMetrics) -> String {
         let mut registry = Registry::default();
@@ -337,6 +330,20 @@ mod tests {
         for (line, host) in expiry.iter().zip(hosts) {
             let secret = if host == "a.com" { "a" } else { "unused" };
             assert!(line.contains(&format!(r#"host="{host}",secret_name="{secret}""#)), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_very_many_hosts_the_rest_is_told_by_secret() {
+        let hosts: Vec<_> = (0..=HOSTS_LIMIT).map(|n| rule(&format!("{n}.a.com"), &[("/", "Prefix", "web")])).collect();
+        let spec = format!("tls: [{{secretName: a}}], rules: [{}]", hosts.join(", "));
+        let world = World::new().secret(secret_for("a", &["*.a.com"], (2020, 2030))).ingress("many", &spec);
+        let text = scraped(metrics(&world, tables(), None));
+        for name in ["ssl_expire_time_seconds", "ssl_certificate_info"] {
+            let lines = lines(&text, name);
+            assert_eq!(lines.len(), HOSTS_LIMIT + 1, "{name}");
+            let others = lines.iter().filter(|line| line.contains(r#"host="other",secret_name="a""#));
+            assert_eq!(others.count(), 1, "{name}");
         }
     }
 
