@@ -176,9 +176,9 @@ pub async fn run(
             _ = changes.next() => {}
         }
     }
-    let mut feed = Feed { stores, compiler, table, published, metrics, current: None };
+    let mut feed = Feed { stores, compiler, table, published, metrics, works: false };
     feed.publish(&Gathered { since: clock::now(), table: true, services: BTreeSet::new(), telling: false }, Feed::make);
-    if feed.current.is_none() {
+    if !feed.works {
         // Nothing to serve: whoever runs this is told at once, and not by being never ready.
         return;
     }
@@ -197,27 +197,28 @@ struct Feed {
     table: Arc<ArcSwap<RouteTable>>,
     published: channel::Sender<Published>,
     metrics: TableMetrics,
-    /// What the compiler made last; none yet, or the last attempt failed and nothing can be built on it.
-    current: Option<Published>,
+    /// What is published is what the compiler made last: endpoints can be exchanged in it. Not yet, and not after a failure.
+    works: bool,
 }
 
 impl Feed {
     /// A panic of `make` is a bug of ours, and no reason to end serving: the table in force stays, endpoints included, and all of
     /// it is made again with the next change, or a little later.
     fn publish(&mut self, gathered: &Gathered, make: impl FnOnce(&mut Self, &Gathered) -> Option<Made>) {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| make(self, gathered))) {
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| make(self, gathered)));
+        self.works = made.is_ok();
+        match made {
             Ok(Some((made, change))) => {
                 self.table.store(made.table.clone());
-                self.metrics.made(change, gathered.since);
-                tracing::debug!(generation = made.table.generation, change, "table published");
-                self.published.send_replace(made.clone());
-                self.current = Some(made);
+                let took = gathered.since.elapsed();
+                self.metrics.made(change, took);
+                tracing::debug!(generation = made.table.generation, change, seconds = took.as_secs_f64(), "table published");
+                self.published.send_replace(made);
             }
             Ok(None) if gathered.telling => self.published.send_modify(|_| {}),
             Ok(None) => {}
             Err(_) => {
                 self.metrics.failed();
-                self.current = None;
                 tracing::error!("no table could be made (a bug: its panic is above): changes are not in force until one can");
             }
         }
@@ -225,18 +226,16 @@ impl Feed {
 
     /// How long to wait for a change before all is made again.
     fn patience(&self) -> Duration {
-        if self.current.is_some() { CERTIFICATES } else { RETRY }
+        if self.works { CERTIFICATES } else { RETRY }
     }
 
     /// None: all is as it was.
     fn make(&mut self, gathered: &Gathered) -> Option<Made> {
-        match &self.current {
-            Some(current) if !gathered.table => {
-                let table = self.compiler.update_endpoints(&self.stores.slices_of(&gathered.services))?;
-                Some((current.with(table), ENDPOINTS))
-            }
-            _ => Some((self.stores.compile(&mut self.compiler), OBJECTS)),
+        if gathered.table || !self.works {
+            return Some((self.stores.compile(&mut self.compiler), OBJECTS));
         }
+        let table = self.compiler.update_endpoints(&self.stores.slices_of(&gathered.services))?;
+        Some((self.published.borrow().with(table), ENDPOINTS))
     }
 }
 
@@ -420,7 +419,7 @@ mod tests {
         let table = Arc::new(ArcSwap::new(first.table));
         let metrics = TableMetrics::register(&mut prometheus_client::registry::Registry::default());
         let outcome = metrics.clone();
-        let mut feed = Feed { stores, compiler, table: table.clone(), published, metrics, current: None };
+        let mut feed = Feed { stores, compiler, table: table.clone(), published, metrics, works: false };
         let gathered = |table| Gathered { since: clock::now(), table, services: BTreeSet::new(), telling: false };
         let generations = || (table.load().generation, seen.borrow().table.generation);
 

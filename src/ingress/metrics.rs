@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -14,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch as channel;
 
 use super::published::Published;
-use crate::clock::{self, Instant, Timestamp};
+use crate::clock::{self, Timestamp};
 use crate::proxy::metrics::Constant;
 use crate::routes::findings::{BACKEND_PORT_MISSING, BACKEND_REFUSED, BACKEND_SERVICE_MISSING, Kind};
 use crate::telemetry::{self, Histograms, Process};
@@ -68,9 +69,9 @@ impl TableMetrics {
     }
 
     /// A table is in force. `change`: [`OBJECTS`] (the whole of it was made) or [`ENDPOINTS`] (those of some Services were
-    /// exchanged, for which ingress-nginx would not have reloaded); `since`: when the first of the changes was seen.
-    pub fn made(&self, change: &'static str, since: Instant) {
-        self.update_duration.get_or_create(&TableLabels { change }).observe(since.elapsed().as_secs_f64());
+    /// exchanged, for which ingress-nginx would not have reloaded); `took`: since the first of the changes was seen.
+    pub fn made(&self, change: &'static str, took: Duration) {
+        self.update_duration.get_or_create(&TableLabels { change }).observe(took.as_secs_f64());
         if change == OBJECTS {
             let mut outcome = self.outcome();
             outcome.made += 1;
@@ -375,12 +376,12 @@ mod tests {
         let text = || scraped(metrics(&world, tables.clone(), Some("ingress-controller-leader")));
         let values = |text: &str| ["config_last_reload_successful", "success", "errors"].map(|name| lines(text, name).concat());
         assert_eq!(values(&text()), ["} 0.0", "} 0.0", "} 0.0"], "nothing is served yet");
-        tables.made(OBJECTS, clock::now());
+        tables.made(OBJECTS, Duration::ZERO);
         assert_eq!(values(&text()), ["} 1.0", "} 1.0", "} 0.0"]);
         tables.failed();
         assert_eq!(values(&text()), ["} 0.0", "} 1.0", "} 1.0"]);
-        tables.made(OBJECTS, clock::now());
-        tables.made(ENDPOINTS, clock::now());
+        tables.made(OBJECTS, Duration::ZERO);
+        tables.made(ENDPOINTS, Duration::ZERO);
         let text = text();
         assert_eq!(values(&text), ["} 1.0", "} 2.0", "} 1.0"], "an exchange of endpoints is no reload");
         assert_eq!(lines(&text, "leader_election_status"), [r#"name="ingress-controller-leader"} 1.0"#]);

@@ -2,7 +2,7 @@
 
 use super::to_f64;
 
-/// Read at each scrape.
+/// This process at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
     /// Seconds of processor time, of all threads, user and system.
@@ -20,7 +20,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// None where `/proc` is not readable.
+    /// As it is now; none where `/proc` is not readable.
     #[must_use]
     pub fn read() -> Option<Self> {
         let process = procfs::process::Process::myself().ok()?;

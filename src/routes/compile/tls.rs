@@ -54,13 +54,16 @@ impl<'a> Chooser<'a> {
         let mut by_name: HashMap<Box<str>, Arc<CertifiedKey>> = HashMap::new();
         for (host, draft) in drafts.hosts.iter().filter(|(host, _)| &***host != ANY) {
             let Some(ingress) = draft.tls.and_then(|place| ingresses.get_mut(place)) else { continue };
-            let key = self.of_host(host, ingress).map_or_else(|| Arc::clone(default), |certificate| Arc::clone(&certificate.key));
+            let key = match self.of_host(host, ingress) {
+                Some((secret, certificate)) => Arc::clone(&self.chosen.entry(secret).or_insert(certificate).key),
+                None => Arc::clone(default),
+            };
             by_name.insert(host.clone(), key);
         }
         (Certificates { by_name, default: Arc::clone(default) }, self.chosen)
     }
 
-    fn of_host(&mut self, host: &str, ingress: &mut Draft<'_>) -> Option<Arc<Certificate>> {
+    fn of_host(&mut self, host: &str, ingress: &mut Draft<'_>) -> Option<(ObjectKey, Arc<Certificate>)> {
         let entries = ingress.ingress.spec.as_ref().and_then(|spec| spec.tls.as_deref()).unwrap_or_default();
         let lists = |entry: &&IngressTLS| entry.hosts.iter().flatten().any(|name| name.eq_ignore_ascii_case(host));
         let namespace = ingress.state.key.namespace.clone();
@@ -80,25 +83,23 @@ impl<'a> Chooser<'a> {
                 return None;
             };
             self.check_time(&key, &certificate, &mut ingress.findings);
-            self.chosen.insert(key, Arc::clone(&certificate));
-            return Some(certificate);
+            return Some((key, certificate));
         };
         // An entry without Secret asks for the default certificate.
         let key = secret(entry)?;
         let certificate = self.certificate(&key, "`tls`", "the default certificate is sent", &mut ingress.findings);
-        certificate
-            .filter(|certificate| {
-                let covers = certificate.covers(host);
-                if !covers {
-                    let message = format!(
-                        "the certificate of Secret {key} is for {}, not for host {host:?}: the default certificate is sent",
-                        names(certificate)
-                    );
-                    ingress.findings.error(findings::CERTIFICATE_HOST_MISMATCH, message);
-                }
-                covers
-            })
-            .inspect(|certificate| drop(self.chosen.insert(key, Arc::clone(certificate))))
+        let certificate = certificate.filter(|certificate| {
+            let covers = certificate.covers(host);
+            if !covers {
+                let message = format!(
+                    "the certificate of Secret {key} is for {}, not for host {host:?}: the default certificate is sent",
+                    names(certificate)
+                );
+                ingress.findings.error(findings::CERTIFICATE_HOST_MISMATCH, message);
+            }
+            covers
+        })?;
+        Some((key, certificate))
     }
 
     fn certificate(
